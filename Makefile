@@ -1,0 +1,43 @@
+# make test   set up .venv, lint, type-check, run the tests
+# make check  the lint and the types alone
+# make demo   set up .venv, train a tiny tokenizer on Python's own text, compare it with BPE
+#
+# The only needs are make, a Python 3.11 and a package index. Choose another interpreter with `make PYTHON=...`.
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+STAMP := $(VENV)/.installed
+PIP := $(RUN) pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help venv test check demo clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+venv: $(STAMP)
+
+# torch first and alone: asked for together with the rest, an installer may settle on another build of it,
+# and the plain one brings gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setting up $(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) -e '.[train,dev]'
+	@touch $@
+
+check: $(STAMP)
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+test: check
+	$(RUN) pytest
+
+demo: $(STAMP)
+	$(VENV)/bin/gqvae demo
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis

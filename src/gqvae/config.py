@@ -1,0 +1,318 @@
+"""Everything that decides a run, in frozen dataclasses; presets; unknown keys are refused.
+
+>>> config = preset("tiny").override(["training.steps=20", "objective.price=5"])
+>>> config.training.steps, config.objective.price
+(20, 5.0)
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from gqvae.errors import GqvaeError
+
+SPECIALS = ("<|endoftext|>",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretokenConfig:
+    """How text is cut before the model sees it."""
+
+    pattern: str = "gpt2"
+    """Name of a pattern in `gqvae.pretokens.PATTERNS`."""
+    window: int = 16
+    """Longest pretoken the model reads, in bytes (the paper's T); longer ones are cut at characters."""
+    held_out: float = 0.05
+    """Share of documents (by hash) kept from training to measure on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the autoencoder (spec: paper section 3, figures 1 and 2)."""
+
+    width: int = 128
+    """D, of the latents, the encoder and the gater."""
+    heads: int = 4
+    encoder_layers: int = 2
+    gater_layers: int = 1
+    gater_channels: int = 32
+    """Channels between the gater's convolutions."""
+    decoder_layers: int = 2
+    decoder_width: int = 256
+    character_width: int = 64
+    """Width of one character slot of the decoder before its 256 logits."""
+    longest_token: int = 12
+    """K: a code stands for at most this many bytes."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "width", "heads", "encoder_layers", "decoder_layers", "decoder_width", "longest_token")
+        if self.width % self.heads:
+            raise GqvaeError(f"model.width ({self.width}) must be a multiple of model.heads ({self.heads})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerConfig:
+    """The codebook."""
+
+    name: str = "cosine"
+    """cosine | ema | gradient (see `gqvae.learn.quantizers`)."""
+    codes: int | None = None
+    """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses."""
+    code_width: int = 32
+    """d of the low-dimensional quantizers; `gradient` works in the model's width."""
+    candidates: int = 8
+    """How many of the nearest codes the marginal objective and the viterbi segmenter consider."""
+    commitment: float = 0.25
+    """beta: weight of the term that moves the encoder to the codes."""
+    decay: float = 0.98
+    """Of the moving averages of `ema`."""
+    warmup_steps: int = 100
+    """First steps run without quantization; their latents start the codes."""
+    revive_every: int = 50
+    """Steps between replacements of codes that do not earn their place."""
+    revive_until: float = 0.85
+    """Share of training after which the codebook is left to settle."""
+    revive_share: float = 0.08
+    """Largest share of the codebook replaced at once."""
+    revival: Literal["needs", "reservoir"] = "needs"
+    """needs: codes go to the spans the segmentation pays most for; reservoir: the paper's farthest latents."""
+    reservoir_size: int = 131_072
+    reservoir_per_step: int = 2_500
+
+    def __post_init__(self) -> None:
+        _positive(self, "code_width", "candidates", "revive_every", "reservoir_size", "reservoir_per_step")
+        _share(self, "revive_until", "revive_share", "decay")
+        _one_of(self, "name", ("cosine", "ema", "gradient"))
+        _one_of(self, "revival", ("needs", "reservoir"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is minimised (formulas: `gqvae.learn.segments`, `gqvae.learn.objectives`)."""
+
+    name: Literal["marginal", "gates"] = "marginal"
+    price: float = 4.0
+    """marginal: nats a token costs (lambda)."""
+    reconstruction: tuple[float, float] = (1.0, 6.0)
+    """marginal: weight of reconstruction against the price, at the start and at the end of its ramp."""
+    ramp: tuple[float, float] = (0.15, 0.70)
+    """marginal: the shares of training between which the weight rises."""
+    alpha: float = 2.5
+    """gates: weight of the mean gate (the paper's 2 to 3)."""
+    target_rate: float | None = None
+    """gates: instead of alpha, hold the mean gate at this rate by a squared penalty."""
+    rate_weight: float = 10.0
+    """gates: weight of that penalty."""
+    length_weight: float = 1.0
+    """gates: gamma, weight of the length loss."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "name", ("marginal", "gates"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Optimisation. Batches are counted in bytes of pretokens, since there is no padding to count."""
+
+    steps: int = 1_000
+    batch_bytes: int = 2_048
+    learning_rate: float = 2e-3
+    codebook_learning_rate: float = 1.0
+    """Multiple of the learning rate used for the codes (the paper: 10)."""
+    final_learning_rate: float = 0.05
+    """Share of the learning rate left at the end of the cosine."""
+    warmup_steps: int = 50
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    """Largest gradient norm."""
+    amsgrad: bool = False
+    count_exponent: float = 0.75
+    """Pretokens are sampled by count to this power."""
+    sample_pretokens: int = 8_192
+    """Distinct pretokens segmented to measure progress and needs."""
+    log_every: int = 50
+    checkpoint_every: int = 100
+    threads: int = 0
+    """Torch threads; 0 leaves torch's choice."""
+    precision: str = "32-true"
+    """Fabric's precision string; the reported figures use 32-true."""
+    accelerator: str = "auto"
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "batch_bytes", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run, complete: with the corpus, it determines every id."""
+
+    vocab_size: int | None = 1_024
+    """Ids of the finished tokenizer, 256 bytes and specials included; None: as many as the codes give."""
+    seed: int = 0
+    pretokens: PretokenConfig = field(default_factory=PretokenConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        smallest = 256 + len(SPECIALS) + 1
+        if self.vocab_size is not None and self.vocab_size < smallest:
+            raise GqvaeError(f"vocab_size must be at least {smallest} (256 bytes, specials, one learned string)")
+        if self.model.longest_token > self.pretokens.window:
+            raise GqvaeError("model.longest_token cannot exceed pretokens.window")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a config from `to_dict` (or from JSON). Raises GqvaeError on unknown keys and wrong types."""
+        return typing.cast(Self, _build(cls, values, ""))
+
+    def difference(self, other: "Config") -> str:
+        """The first setting in which two configs differ, as `key: this, not that`."""
+        ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return next((f"{key}: {ours[key]}, not {theirs[key]}" for key in ours if ours[key] != theirs[key]), "none")
+
+    def override(self, assignments: Iterable[str]) -> "Config":
+        """Apply `section.key=value` strings. Raises GqvaeError that lists the valid keys."""
+        values = self.to_dict()
+        for assignment in assignments:
+            path, found, text = assignment.partition("=")
+            if not found:
+                raise GqvaeError(f"{assignment!r} is not of the form key=value")
+            *sections, key = path.strip().split(".")
+            target = values
+            for section in sections:
+                target = target.get(section) if isinstance(target.get(section), dict) else {}  # type: ignore[assignment]
+            if key not in target or isinstance(target[key], dict):
+                raise GqvaeError(f"unknown setting {path!r}; there are: {', '.join(_flat(self.to_dict()))}")
+            target[key] = text.strip()
+        return Config.from_dict(values)
+
+
+def preset(name: str) -> Config:
+    """A named starting point. Raises GqvaeError that lists the names."""
+    try:
+        return _PRESETS[name]()
+    except KeyError:
+        raise GqvaeError(f"unknown preset {name!r}; there are: {', '.join(_PRESETS)}") from None
+
+
+def _tiny() -> Config:
+    """Two CPU cores, minutes."""
+    return Config()
+
+
+def _small() -> Config:
+    """One GPU, minutes."""
+    return Config(
+        vocab_size=8_192,
+        model=ModelConfig(
+            width=256, heads=8, encoder_layers=4, gater_layers=2, gater_channels=64, decoder_width=512, longest_token=16
+        ),
+        pretokens=PretokenConfig(window=32),
+        quantizer=QuantizerConfig(warmup_steps=200),
+        training=TrainingConfig(steps=6_000, batch_bytes=16_384, learning_rate=1e-3, warmup_steps=200),
+    )
+
+
+def _paper() -> Config:
+    """The paper's sizes and schedule [paper code], on bytes instead of ASCII."""
+    return Config(
+        vocab_size=None,
+        model=ModelConfig(
+            width=1_024,
+            heads=16,
+            encoder_layers=4,
+            gater_layers=2,
+            gater_channels=1_024,
+            decoder_layers=4,
+            decoder_width=1_024,
+            character_width=256,
+            longest_token=10,
+        ),
+        quantizer=QuantizerConfig(
+            name="gradient", codes=50_000, candidates=1, warmup_steps=500, revive_every=250, revival="reservoir"
+        ),
+        objective=ObjectiveConfig(name="gates", alpha=3.0),
+        training=TrainingConfig(
+            steps=50_000,
+            batch_bytes=4_096,
+            learning_rate=1e-4,
+            codebook_learning_rate=10.0,
+            final_learning_rate=0.0,
+            warmup_steps=1_000,
+            amsgrad=True,
+            log_every=250,
+            checkpoint_every=1_000,
+        ),
+    )
+
+
+_PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}
+
+
+def _build(cls: type, values: Any, prefix: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise GqvaeError(f"{prefix or 'the config'} must be a table of keys, not {type(values).__name__}")
+    hints = typing.get_type_hints(cls)
+    names = [item.name for item in dataclasses.fields(cls)]
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise GqvaeError(f"unknown key {prefix}{unknown[0]}; there are: {', '.join(names)}")
+    return cls(**{name: _convert(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Bring a JSON value or a command-line string to the type a field declares."""
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, f"{name}.")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    try:
+        if origin is types.UnionType:
+            inner = next(a for a in arguments if a is not type(None))
+            return None if value is None or value == "none" else _convert(inner, value, name)
+        if origin is tuple:
+            parts = value.split(",") if isinstance(value, str) else list(value)
+            if len(parts) != len(arguments):
+                raise ValueError(f"needs {len(arguments)} values")
+            return tuple(_convert(a, part, name) for a, part in zip(arguments, parts, strict=True))
+        if origin is Literal:
+            return value  # the dataclass itself checks and lists the choices
+        if hint is bool:
+            return {"true": True, "false": False, True: True, False: False}[value]
+        if hint is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError("needs a whole number")
+        return hint(value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise GqvaeError(f"{name}: {value!r} is not valid ({error})") from error
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one table of dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise GqvaeError(f"{name} must be positive, not {getattr(config, name)}")
+
+
+def _share(config: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise GqvaeError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
+
+
+def _one_of(config: Any, name: str, choices: tuple[str, ...]) -> None:
+    if getattr(config, name) not in choices:
+        raise GqvaeError(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")

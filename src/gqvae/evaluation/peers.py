@@ -1,0 +1,139 @@
+"""The tokenizers to compare with: from disk, ours or Hugging Face's, and BPE or Unigram trained on the spot.
+
+A trained peer is the real library at its own defaults: byte-level, with the GPT-2 regex, all 256 bytes and
+one special token, so that its N counts exactly what ours counts: bytes, learned tokens, specials.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gqvae.errors import GqvaeError
+from gqvae.evaluation.metrics import TokenizerLike
+
+SPECIAL = "<|endoftext|>"
+KINDS = ("bpe", "unigram")
+
+
+class HuggingFaceTokenizer:
+    """A `tokenizers.Tokenizer` measured fairly: nothing is added to the text, and nothing in it is special.
+
+    Text that spells a special token is encoded as the ordinary text it is. `note` is what a table should say
+    of this tokenizer, or empty.
+    """
+
+    def __init__(self, tokenizer: Any, name: str, note: str = "") -> None:
+        from gqvae.export import byte_level_alphabet
+
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        self._added: dict[int, str] = {id_: token.content for id_, token in added.items()}
+        self._byte_level = _decodes_bytes(tokenizer)
+        self._byte_of = {character: bytes([byte]) for byte, character in enumerate(byte_level_alphabet())}
+        self.name = name
+        self.note = note
+
+    @property
+    def vocab_size(self) -> int:
+        """Every id, added tokens included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without the tokens a post-processor would put around it."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """Return the bytes the ids stand for; the decoded text in UTF-8 where tokens are not byte-level."""
+        if not self._byte_level:
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+            return text.encode("utf-8")
+        return b"".join(map(self._token_bytes, ids))
+
+    def _token_bytes(self, id_: int) -> bytes:
+        if id_ in self._added:
+            return self._added[id_].encode("utf-8")
+        token: str | None = self._tokenizer.id_to_token(id_)
+        if token is None:
+            raise GqvaeError(f"{self.name} has no id {id_}")
+        # A character outside the byte alphabet (an <unk>) stands for itself.
+        return b"".join([self._byte_of.get(character, character.encode("utf-8")) for character in token])
+
+
+def parse_trained_peer(spec: str) -> tuple[str, int] | None:
+    """Read "bpe:4096" as ("bpe", 4096); return None for what is not of that form.
+
+    Raises GqvaeError for a known kind with a size that cannot be.
+    """
+    kind, colon, size = spec.partition(":")
+    if not colon or kind not in KINDS:
+        return None
+    if not (size.isascii() and size.isdecimal()) or int(size) < 257:
+        raise GqvaeError(f"{spec}: the size must be a number of ids, 257 (the bytes and {SPECIAL}) or more")
+    return kind, int(size)
+
+
+def train_peer(spec: str, documents: Iterable[str]) -> HuggingFaceTokenizer:
+    """Train "bpe:N" or "unigram:N" with Hugging Face `tokenizers` on `documents`; N counts every id.
+
+    The result is checked, not believed: when it came out with another number of ids (a small text has too
+    little to merge) its `note` says so. Raises GqvaeError for another spec.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    parsed = parse_trained_peer(spec)
+    if parsed is None:
+        raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in KINDS)}")
+    kind, size = parsed
+    model, trainer = {
+        "bpe": (models.BPE, trainers.BpeTrainer),
+        "unigram": (models.Unigram, trainers.UnigramTrainer),
+    }[kind]
+    tokenizer = Tokenizer(model())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        documents,
+        trainer(vocab_size=size, special_tokens=[SPECIAL], initial_alphabet=alphabet, show_progress=False),
+    )
+    peer = HuggingFaceTokenizer(tokenizer, spec)
+    if peer.vocab_size != size:
+        peer.note = f"has {peer.vocab_size} ids, not the {size} asked for"
+    return peer
+
+
+def load_peer(spec: str) -> TokenizerLike:
+    """Load a tokenizer to measure: a folder of ours, a bundled name, or "hf:FOLDER" with a tokenizer.json.
+
+    Raises GqvaeError when it is missing or damaged.
+    """
+    if spec.startswith("hf:"):
+        return _load_hugging_face(Path(spec.removeprefix("hf:")), spec)
+    from gqvae.tokenizer import load
+
+    return load(spec)
+
+
+def _load_hugging_face(folder: Path, name: str) -> HuggingFaceTokenizer:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GqvaeError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return HuggingFaceTokenizer(Tokenizer.from_str(text), name)
+    except Exception as error:  # the library raises plain Exception
+        raise GqvaeError(f"{path} is not a tokenizer that `tokenizers` can load: {error}") from error
+
+
+def _decodes_bytes(tokenizer: Any) -> bool:
+    """Whether every token of a Hugging Face tokenizer spells bytes in the byte-level alphabet."""
+    decoder = json.loads(tokenizer.to_str()).get("decoder") or {}
+    return bool(decoder.get("type") == "ByteLevel")

@@ -1,0 +1,66 @@
+"""What strings are worth to a segmentation, and which spans it needs: counted in tokens.
+
+A segmentation is a list of (tokens, weight): the spans that tile one pretoken, and how often that pretoken occurs.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from gqvae.spelling import worth
+
+Segmentation = Sequence[tuple[list[bytes], float]]
+
+GRAM = 3
+"""Most neighbouring tokens that one new string may replace."""
+UNSPELLED = 3.0
+"""Tokens that a span outside the vocabulary counts as: it has to be spelled by several."""
+
+
+def usage(segmentation: Segmentation) -> Counter[bytes]:
+    """How often each span is used."""
+    used: Counter[bytes] = Counter()
+    for tokens, weight in segmentation:
+        for token in tokens:
+            used[token] += weight  # type: ignore[assignment]
+    return used
+
+
+def needs(segmentation: Segmentation, strings: Collection[bytes], longest: int) -> Counter[bytes]:
+    """Tokens that each span of at most `longest` bytes would save as one token more: runs of tokens, and spans that
+    are used but not among `strings`.
+
+    >>> needs([([b" sho", b"wed"], 5.0), ([b" sho", b"w"], 2.0)], {b" sho", b"w", b"wed"}, longest=7)
+    Counter({b' showed': 5.0, b' show': 2.0})
+    """
+    saved: Counter[bytes] = Counter()
+    for tokens, weight in segmentation:
+        for last, token in enumerate(tokens):
+            if token not in strings:
+                saved[token] += UNSPELLED * weight  # type: ignore[assignment]
+            for number, span in runs(tokens, last, longest):
+                if span not in strings:
+                    saved[span] += (number - 1) * weight  # type: ignore[assignment]
+    return saved
+
+
+def runs(tokens: Sequence[bytes], last: int, longest: int) -> Iterator[tuple[int, bytes]]:
+    """The runs of 2 to `GRAM` tokens that end with token `last` and have at most `longest` bytes: (tokens, bytes).
+
+    >>> list(runs([b"a", b"b", b"c", b"d"], 3, longest=8))
+    [(2, b'cd'), (3, b'bcd')]
+    """
+    span = tokens[last]
+    for first in range(last - 1, max(-1, last - GRAM), -1):
+        span = tokens[first] + span
+        if len(span) > longest:
+            return
+        yield last - first + 1, span
+
+
+def worths(used: Counter[bytes], strings: Collection[bytes], longest: int) -> dict[bytes, float]:
+    """Tokens that each string saves over the best spelling without it. A single byte has none: it counts as the spans
+    that would be left unspelled."""
+    known = set(strings)
+    return {
+        string: used[string] * (UNSPELLED if len(string) == 1 else worth(string, known, longest)) for string in strings
+    }

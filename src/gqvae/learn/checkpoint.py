@@ -1,0 +1,116 @@
+"""A training state as one safetensors file: model, optimiser, reservoir, pins and random generator.
+
+Everything that the next step depends on is in it, so that a resumed run continues as if it had never stopped.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gqvae.errors import GqvaeError
+from gqvae.files import replacing
+from gqvae.learn.objectives import Pins
+
+FORMAT = 1
+
+
+@dataclass
+class State:
+    """What changes while training."""
+
+    step: int
+    model: nn.Module
+    reservoir: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    usage: Tensor
+    """(V,) summed weight of the assignments to each code since the last revival."""
+    pins: Pins | None
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state, atomically."""
+    tensors = {
+        **_prefixed("model", state.model.state_dict()),
+        **_prefixed("reservoir", state.reservoir.state_dict()),
+        "generator": state.generator.get_state(),
+        "usage": state.usage,
+    }
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= _prefixed(f"optimizer.{index}", {key: torch.as_tensor(value) for key, value in moments.items()})
+    if state.pins is not None:
+        tensors |= _prefixed("pins", asdict(state.pins))
+    header = {"gqvae": json.dumps({"format": FORMAT, "step": state.step})}
+    with replacing(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+
+
+def restore(path: Path, state: State) -> None:
+    """Read into `state`. Raises GqvaeError for a file that is damaged or of another model."""
+    tensors, step = _read(path)
+    try:
+        state.model.load_state_dict(_under("model", tensors))
+        reservoir = _under("reservoir", tensors)
+        state.reservoir.register_buffer("latents", reservoir["latents"].to(state.usage.device))
+        state.reservoir.register_buffer("position", reservoir["position"].to(state.usage.device))
+        state.generator.set_state(tensors["generator"])
+        state.usage.copy_(tensors["usage"])
+        state.optimizer.load_state_dict(_optimizer_state(state.optimizer, _under("optimizer", tensors)))
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise GqvaeError(f"{path} does not fit this run ({error}); train again into a new folder") from error
+    pins = _under("pins", tensors)
+    state.pins = Pins(**{name: tensor.to(state.usage.device) for name, tensor in pins.items()}) if pins else None
+    state.step = step
+
+
+def load_model(path: Path, model: nn.Module) -> int:
+    """Read the weights alone; returns the step they are of."""
+    tensors, step = _read(path)
+    try:
+        model.load_state_dict(_under("model", tensors))
+    except RuntimeError as error:
+        raise GqvaeError(f"{path} does not fit its config.json: {error}") from error
+    return step
+
+
+def codes_in(path: Path) -> int:
+    """V of the checkpoint."""
+    with safe_open(path, "pt") as file:
+        return int(file.get_slice("model.quantizer.codes").get_shape()[0])
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], int]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["gqvae"])
+            if about["format"] != FORMAT:
+                raise GqvaeError(f"{path} has checkpoint format {about['format']}; this version reads {FORMAT}")
+            return {name: file.get_tensor(name) for name in file.keys()}, int(about["step"])  # noqa: SIM118
+    except FileNotFoundError:
+        raise GqvaeError(f"{path}: no checkpoint there yet") from None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        if isinstance(error, GqvaeError):
+            raise
+        raise GqvaeError(f"{path} is not a checkpoint of gqvae, or damaged: {error}") from error
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = prefix + "."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> dict[str, object]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in moments.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

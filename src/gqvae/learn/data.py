@@ -1,0 +1,71 @@
+"""Distinct pretokens and their counts, as batches without padding and as weighted samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gqvae.pretokens import PretokenTable
+
+
+def by_length(pieces: Sequence[bytes]) -> dict[int, list[int]]:
+    """Indices of the pieces of each length, lengths rising."""
+    groups: dict[int, list[int]] = {}
+    for index, piece in enumerate(pieces):
+        groups.setdefault(len(piece), []).append(index)
+    return dict(sorted(groups.items()))
+
+
+def as_tensor(pieces: Sequence[bytes]) -> Tensor:
+    """Pieces of one length T -> (B, T) integers."""
+    flat = np.frombuffer(b"".join(pieces), dtype=np.uint8).reshape(len(pieces), -1)
+    return torch.from_numpy(flat.astype(np.int64))
+
+
+class Batches:
+    """Random batches of pretokens of one length, drawn by count to a power.
+
+    A length is drawn by the bytes its pretokens weigh, so that in the long run each pretoken is seen in proportion to
+    count ** exponent, whatever its length.
+    """
+
+    def __init__(self, table: PretokenTable, exponent: float, batch_bytes: int) -> None:
+        self.batch_bytes = batch_bytes
+        groups = by_length(table.pieces)
+        weights = torch.from_numpy(table.counts).double() ** exponent
+        self.lengths = list(groups)
+        self.pieces = [as_tensor([table.pieces[i] for i in group]) for group in groups.values()]
+        self.weights = [weights[group] for group in groups.values()]
+        self.length_weights = torch.stack([w.sum() * n for n, w in zip(self.lengths, self.weights, strict=True)])
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """(B, T) with B * T about `batch_bytes`."""
+        group = int(torch.multinomial(self.length_weights, 1, generator=generator))
+        count = max(1, self.batch_bytes // self.lengths[group])
+        weights = self.weights[group]
+        # inverse transform rather than multinomial, which takes at most 2 ** 24 categories
+        places = torch.rand(count, generator=generator, dtype=torch.double) * weights.sum()
+        return self.pieces[group][torch.searchsorted(weights.cumsum(0), places).clamp(max=len(weights) - 1)]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Distinct pretokens that stand for a whole table."""
+
+    pieces: list[bytes]
+    weights: list[float]
+    """Occurrences each piece stands for."""
+
+    @classmethod
+    def of(cls, table: PretokenTable, size: int, generator: torch.Generator) -> "Sample":
+        """About `size` pieces, the frequent ones surely, a rare one by chance and then weighted up: totals stay
+        unbiased (Poisson sampling with probability proportional to the root of the count)."""
+        counts = torch.from_numpy(table.counts).double()
+        if len(counts) <= size:
+            return cls(table.pieces, counts.tolist())
+        roots = counts.sqrt()
+        chance = (size * roots / roots.sum()).clamp(max=1.0)
+        chosen = torch.nonzero(torch.rand(len(chance), generator=generator, dtype=torch.double) < chance)[:, 0]
+        return cls([table.pieces[i] for i in chosen.tolist()], (counts / chance)[chosen].tolist())

@@ -1,0 +1,203 @@
+"""GQ-VAE: a gated, quantized autoencoder of pretokens (arXiv 2512.21913, figures 1 and 2).
+
+    bytes (B, T) -encode-> latents (B, T, D) -quantize-> codes (B, T), vectors (B, T, D) -gate-> gates (B, T)
+                                                                       vectors (..., D) -decode-> Decoded
+
+B pretokens, T bytes each (one length a batch: nothing is padded), D width, V codes, K longest token.
+
+The decoder sees one code and no neighbour. That is the whole point: a code stands for one fixed string.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gqvae.config import ModelConfig
+from gqvae.learn.quantizers import Quantizer
+from gqvae.learn.segments import lookback
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What codes stand for, as log-probabilities in nats."""
+
+    characters: Tensor
+    """(..., K, 256): slot k is the byte k places before the end (the last byte is slot 0)."""
+    lengths: Tensor
+    """(..., K): slot k is a token of k + 1 bytes."""
+
+    def strings(self) -> list[bytes]:
+        """The likeliest string of each of V codes; characters (V, K, 256)."""
+        characters = self.characters.argmax(-1).flip(-1).tolist()
+        lengths = (self.lengths.argmax(-1) + 1).tolist()
+        return [bytes(row[len(row) - n :]) for row, n in zip(characters, lengths, strict=True)]
+
+
+class GQVAE(nn.Module):
+    """Embedding, encoder, quantizer, gater and decoder; the objectives that train it are in `objectives`."""
+
+    def __init__(self, config: ModelConfig, quantizer: Quantizer, window: int) -> None:
+        super().__init__()
+        self.longest = config.longest_token
+        self.quantizer = quantizer
+        self.embed = Embedding(window, config.width)
+        self.encoder = nn.Sequential(
+            *(AttentionBlock(config.width, config.heads) for _ in range(config.encoder_layers)),
+            nn.LayerNorm(config.width),
+        )
+        self.gater = Gater(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, pretokens: Tensor) -> Tensor:
+        """(B, T) bytes as integers -> latents (B, T, D)."""
+        latents: Tensor = self.encoder(self.embed(pretokens))
+        return latents
+
+    def decode(self, vectors: Tensor) -> Decoded:
+        """(..., D) -> Decoded, each vector by itself."""
+        decoded: Decoded = self.decoder(vectors)
+        return decoded
+
+    def gate(self, vectors: Tensor) -> Tensor:
+        """(B, T, D) -> logits (B, T) that a token ends at each byte."""
+        logits: Tensor = self.gater(vectors)
+        return logits
+
+    def decode_codebook(self) -> Decoded:
+        """All codes at once: characters (V, K, 256), lengths (V, K)."""
+        return self.decode(self.quantizer.table())
+
+
+class Embedding(nn.Module):
+    """Bytes, and where they stand: distance from both ends of the pretoken.
+
+    Attention alone cannot tell left from right; the paper's symmetric ALiBi leaves that to the padding.
+    """
+
+    def __init__(self, window: int, width: int) -> None:
+        super().__init__()
+        self.byte = nn.Embedding(256, width)
+        self.from_left = nn.Embedding(window, width)
+        self.from_right = nn.Embedding(window, width)
+        for position in (self.from_left, self.from_right):
+            nn.init.normal_(position.weight, std=0.3)
+
+    def forward(self, pretokens: Tensor) -> Tensor:
+        places = torch.arange(pretokens.shape[1], device=pretokens.device)
+        embedded: Tensor = self.byte(pretokens) + self.from_left(places) + self.from_right(places.flip(0))
+        return embedded
+
+
+class AttentionBlock(nn.Module):
+    """Pre-norm bidirectional attention and feed-forward, (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.project_in = nn.Linear(width, 3 * width)
+        self.project_out = nn.Linear(width, width)
+        self.feed_forward = FeedForward(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        projected = self.project_in(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(x.shape)
+        mixed: Tensor = self.feed_forward(x + self.project_out(attended))
+        return mixed
+
+
+class FeedForward(nn.Module):
+    """Pre-norm residual block on each position alone, (..., D) -> (..., D)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        deepened: Tensor = x + self.layers(x)
+        return deepened
+
+
+class Gater(nn.Module):
+    """Attention over the quantized vectors, then convolutions of width 2K, 1.5K and K down to one logit a byte.
+
+    The paper's three convolutions have no nonlinearity between them, which makes them one affine map; ours do.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(
+            *(AttentionBlock(config.width, config.heads) for _ in range(config.gater_layers)),
+            nn.LayerNorm(config.width),
+        )
+        longest, channels = config.longest_token, config.gater_channels
+        # odd widths, so that a convolution has a middle
+        first, second, third = (width | 1 for width in (2 * longest, 3 * longest // 2, longest))
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(config.width, channels, first, padding="same"),
+            nn.GELU(),
+            nn.Conv1d(channels, channels, second, padding="same"),
+            nn.GELU(),
+            nn.Conv1d(channels, 1, third, padding="same"),
+        )
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        logits: Tensor = self.convolutions(self.attention(vectors).transpose(1, 2))
+        return logits.squeeze(1)
+
+
+class Decoder(nn.Module):
+    """Feed-forward on one vector alone -> K characters, nearest first, and a length."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.longest = config.longest_token
+        width = config.decoder_width
+        self.layers = nn.Sequential(
+            nn.Linear(config.width, width),
+            *(FeedForward(width) for _ in range(config.decoder_layers)),
+            nn.LayerNorm(width),
+        )
+        self.slots = nn.Linear(width, self.longest * config.character_width)
+        self.characters = nn.Linear(config.character_width, 256)
+        self.lengths = nn.Linear(width, self.longest)
+
+    def forward(self, vectors: Tensor) -> Decoded:
+        hidden = self.layers(vectors)
+        slots = F.gelu(self.slots(hidden)).view(*hidden.shape[:-1], self.longest, -1)
+        return Decoded(self.characters(slots).log_softmax(-1), self.lengths(hidden).log_softmax(-1))
+
+
+def span_costs(decoded: Decoded, pretokens: Tensor) -> Tensor:
+    """Nats it costs to spell each span with the vector at its end: characters and length.
+
+    Args:
+        decoded: of one vector a byte, characters (B, T, K, 256), lengths (B, T, K).
+        pretokens: (B, T).
+    Returns:
+        (B, T, K), a running sum over the characters back from t, plus -ln p(length).
+    """
+    wanted = lookback(pretokens, decoded.lengths.shape[-1])
+    return -decoded.characters.gather(-1, wanted[..., None])[..., 0].cumsum(-1) - decoded.lengths
+
+
+def candidate_span_costs(codebook: Decoded, candidates: Tensor, pretokens: Tensor) -> Tensor:
+    """The same for M candidate codes a byte, read off the decoded codebook.
+
+    Args:
+        codebook: characters (V, K, 256), lengths (V, K): each code is decoded once, however often it is considered.
+        candidates: (B, T, M) code indices.
+        pretokens: (B, T).
+    Returns:
+        (B, T, M, K) nats.
+    """
+    longest = codebook.lengths.shape[-1]
+    slots = candidates[..., None] * longest + torch.arange(longest, device=candidates.device)
+    wanted = slots * 256 + lookback(pretokens, longest)[:, :, None]
+    return -codebook.characters.flatten()[wanted].cumsum(-1) - codebook.lengths[candidates]

@@ -1,0 +1,62 @@
+"""The network as a tokenizer: the exact neural segmentation, as ids of a vocabulary. For research.
+
+The encoder never looks past a pretoken, so a tokenizer is a pure function of the pretoken and each distinct one is
+segmented once. The tokenizer that people run (`gqvae.tokenizer`) is the static one that imitates this.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gqvae.learn.run import Run
+from gqvae.learn.segmenter import Mode, Segmented
+from gqvae.patterns import cut, split
+from gqvae.spelling import spell
+from gqvae.tokenizer import load
+from gqvae.vocabulary import Vocabulary
+
+
+class NeuralTokenizer:
+    """Codes whose string is in the vocabulary may be emitted; a span its code does not spell exactly falls back to the
+    fewest strings that do.
+
+    Args:
+        mode: `viterbi` or `gates`, see `gqvae.learn.segmenter`.
+    """
+
+    def __init__(self, run: Run, vocabulary: Vocabulary, mode: Mode = "viterbi") -> None:
+        self.vocabulary, self.pretokens = vocabulary, run.config.pretokens
+        self.name, self.vocab_size = f"network ({mode})", len(vocabulary)
+        self._known = set(vocabulary.learned)
+        self._longest = max(map(len, vocabulary.plain_tokens))
+        self.segmenter = run.segmenter(mode, run.trained_model(), set(vocabulary.plain_tokens))
+        self._memo: dict[bytes, tuple[int, ...]] = {}
+
+    @classmethod
+    def load(cls, run: Path, tokenizer: Path, mode: Mode = "viterbi") -> "NeuralTokenizer":
+        """From a run's folder and the tokenizer distilled from it."""
+        return cls(Run.open(run), load(tokenizer).vocabulary, mode)
+
+    def encode(self, text: str | bytes) -> list[int]:
+        """The ids of `text`; special tokens are ordinary text."""
+        pieces = [part for piece in split(text, self.pretokens.pattern) for part in cut(piece, self.pretokens.window)]
+        new = list(dict.fromkeys(piece for piece in pieces if piece not in self._memo))
+        self._memo.update(zip(new, self.ids(new), strict=True))
+        return [id_ for piece in pieces for id_ in self._memo[piece]]
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.vocabulary.tokens[id_] for id_ in ids)
+
+    def ids(self, pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
+        """The ids of distinct pretokens of at most the window."""
+        return [
+            tuple(self._spelled(piece, result))
+            for piece, result in zip(pieces, self.segmenter.segment(pieces), strict=True)
+        ]
+
+    def _spelled(self, piece: bytes, segmented: Segmented) -> list[int]:
+        id_of, strings = self.vocabulary.id_of, self.segmenter.strings
+        ids = []
+        for span, code in zip(segmented.spans(piece), segmented.codes, strict=True):
+            exact = strings[code] == span
+            ids += [id_of[token] for token in ([span] if exact else spell(span, self._known, self._longest))]
+        return ids

@@ -1,0 +1,207 @@
+"""The two losses that train a GQVAE, each a module from a batch of pretokens to an `Outcome`.
+
+Shapes: B pretokens of T bytes, D width, K longest token, M candidates, N = B * T bytes in the batch. Costs in nats.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gqvae.config import ObjectiveConfig, QuantizerConfig
+from gqvae.learn.model import GQVAE, Decoded, candidate_span_costs, span_costs
+from gqvae.learn.segments import (
+    log_partition,
+    lookback,
+    open_lengths,
+    span_posterior,
+    survival_mask,
+    within,
+)
+
+
+@dataclass  # not frozen: Fabric walks what a forward pass returns, and refuses frozen dataclasses
+class Outcome:
+    """What a step saw. Everything but `loss` is detached."""
+
+    loss: Tensor
+    """()"""
+    nats_per_byte: Tensor
+    """() reconstruction, characters and lengths, of the spans the segmentation uses."""
+    soft_tokens: Tensor
+    """() expected tokens per pretoken."""
+    gates: Tensor
+    """(B, T) the gater's probabilities."""
+    latents: Tensor
+    """(N, D)"""
+    errors: Tensor
+    """(N,) how badly each latent is served by the codes: what the reservoir ranks."""
+    assigned: tuple[Tensor, Tensor, Tensor] | None
+    """Latents (A, D), the codes they stood for (A,), how surely (A,); None while nothing is quantized."""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Codes that were just placed, and the strings they were placed for."""
+
+    rows: Tensor
+    """(P,) code indices."""
+    backwards: Tensor
+    """(P, K) bytes, last one first, zero-filled."""
+    lengths: Tensor
+    """(P,)"""
+
+    def cost(self, codebook: Decoded) -> Tensor:
+        """Mean nats the decoder needs to say the wanted strings; codebook (V, K, 256)."""
+        characters = codebook.characters[self.rows].gather(-1, self.backwards[..., None])[..., 0]
+        inside = torch.arange(characters.shape[1], device=characters.device) < self.lengths[:, None]
+        lengths = codebook.lengths[self.rows].gather(-1, self.lengths[:, None] - 1)[:, 0]
+        return -((characters * inside).sum(1) + lengths).mean()
+
+
+class Marginal(nn.Module):
+    """Sum over all segmentations, and over the nearest few codes for each span.
+
+    A span (t, k) spelled by candidate code v weighs
+
+        ln q(v | latent at t) - w * cost(v spells the span) - price,
+
+    and the loss is minus the log of the summed weight of all segmentations, per byte. Its gradient gives each decoder
+    term the posterior of its span, pulls the latent to the code that spelled it (q is the softmax over the codebook,
+    so this is the commitment, and pushes away from the others), and moves the code likewise. The gater learns the
+    posterior that a token ends at each byte, from quantized vectors alone, so that the paper's inference works too.
+    """
+
+    def __init__(self, model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> None:
+        super().__init__()
+        self.model, self.price, self.count = model, config.price, quantizer.candidates
+
+    def forward(self, pretokens: Tensor, weight: float, quantized: bool, pins: Pins | None) -> Outcome:
+        """pretokens (B, T); `weight` of reconstruction against the price; `quantized` False during warm-up."""
+        latents = self.model.encode(pretokens)
+        if not quantized:
+            return self._continuous(pretokens, latents, weight)
+        codebook = self.model.decode_codebook()
+        candidates = self.model.quantizer.candidates(latents, self.count)
+        costs = candidate_span_costs(codebook, candidates.indices, pretokens)
+        edges = candidates.log_probs[..., None] - weight * costs - self.price
+        scores = edges.logsumexp(2)
+        loss = -log_partition(scores).sum() / pretokens.numel()
+        if pins is not None:
+            loss = loss + pins.cost(codebook)
+
+        posterior = span_posterior(scores)
+        shares = posterior[:, :, None] * (edges - scores[:, :, None]).exp().detach()
+        nearest = candidates.indices[..., 0]
+        return self._outcome(
+            loss, pretokens, latents, self.model.quantizer.table()[nearest], posterior,
+            (shares * costs.detach()).sum((2, 3)), _assignments(latents, candidates.indices, shares.sum(3)),
+        )  # fmt: skip
+
+    def _continuous(self, pretokens: Tensor, latents: Tensor, weight: float) -> Outcome:
+        """Warm-up: every latent spells by itself. Each byte also learns to spell all that lies behind it, near bytes
+        first, so that latents (and the codes that start from them) are arranged by their endings."""
+        vectors = self.model.quantizer.continuous(latents)
+        decoded = self.model.decode(vectors)
+        costs = span_costs(decoded, pretokens)
+        scores = -weight * costs - self.price
+        loss = -log_partition(scores).sum() / pretokens.numel()
+
+        longest = scores.shape[-1]
+        characters = -decoded.characters.gather(-1, lookback(pretokens, longest)[..., None])[..., 0]
+        nearness = torch.exp(-torch.arange(longest, device=scores.device) / 4)
+        behind = characters * within(pretokens.shape[1], longest, scores.device) * nearness
+        loss = loss + behind.sum() / pretokens.numel()
+
+        posterior = span_posterior(scores)
+        return self._outcome(
+            loss, pretokens, latents, vectors, posterior, (posterior * costs.detach()).sum(-1), assigned=None
+        )
+
+    def _outcome(
+        self, loss: Tensor, pretokens: Tensor, latents: Tensor, vectors: Tensor, posterior: Tensor, errors: Tensor,
+        assigned: tuple[Tensor, Tensor, Tensor] | None,
+    ) -> Outcome:  # fmt: skip
+        ends = posterior.sum(-1)
+        logits = self.model.gate(vectors.detach())
+        gating = F.binary_cross_entropy_with_logits(logits, ends.clamp(0, 1))
+        return Outcome(
+            loss=loss + gating,
+            nats_per_byte=errors.sum() / pretokens.numel(),
+            soft_tokens=ends.sum() / len(pretokens),
+            gates=logits.detach().sigmoid(),
+            latents=latents.detach().flatten(0, 1),
+            errors=errors.flatten(),
+            assigned=assigned,
+        )
+
+
+class Gates(nn.Module):
+    """The paper's soft gates, with the forced gates that keep every byte (spec: after K bytes, and at the end).
+
+    reconstruction mean(m * cross-entropy) + alpha * mean(g)   (or rate_weight * (mean(g) - target)^2)
+    + gamma * length loss + codebook and commitment terms; m is the survival mask.
+    """
+
+    def __init__(self, model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, pretokens: Tensor, weight: float, quantized: bool, pins: Pins | None) -> Outcome:
+        """pretokens (B, T). `weight` and `pins` belong to the marginal objective and are not used here."""
+        latents = self.model.encode(pretokens)
+        if quantized:
+            snapped = self.model.quantizer(latents)
+            vectors, distances = snapped.vectors, snapped.loss
+            assigned = (
+                latents.detach().flatten(0, 1),
+                snapped.indices.flatten(),
+                latents.new_ones(latents[..., 0].numel()),
+            )
+        else:
+            vectors, distances, assigned = self.model.quantizer.continuous(latents), latents.new_zeros(()), None
+        gates = self.model.gate(vectors).sigmoid()
+        open_, ends = open_lengths(gates, self.model.longest)
+        mask = survival_mask(open_) * within(pretokens.shape[1], self.model.longest, gates.device)
+        decoded = self.model.decode(vectors)
+        wanted = lookback(pretokens, self.model.longest)
+        characters = -decoded.characters.gather(-1, wanted[..., None])[..., 0]
+        reconstruction = (mask * characters).mean()
+        length = _length_loss(decoded.lengths, mask.detach(), ends.detach())
+        loss = reconstruction + self._compression(gates) + self.config.length_weight * length + distances.mean()
+
+        spelled = (open_ * ends[..., None]).detach() * span_costs(decoded, pretokens).detach()
+        errors = distances.detach() if quantized else spelled.sum(-1)
+        return Outcome(
+            loss=loss,
+            nats_per_byte=spelled.sum() / pretokens.numel(),
+            soft_tokens=ends.detach().sum() / len(pretokens),
+            gates=gates.detach(),
+            latents=latents.detach().flatten(0, 1),
+            errors=errors.flatten(),
+            assigned=assigned,
+        )
+
+    def _compression(self, gates: Tensor) -> Tensor:
+        rate = gates.mean()
+        if self.config.target_rate is None:
+            return self.config.alpha * rate
+        return self.config.rate_weight * (rate - self.config.target_rate).square()
+
+
+def make_objective(model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> Marginal | Gates:
+    """The objective that `config.name` names."""
+    return (Gates if config.name == "gates" else Marginal)(model, config, quantizer)
+
+
+def _assignments(latents: Tensor, indices: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (B, T, D), candidates (B, T, M) and their posterior weights, as flat lists of B * T * M assignments."""
+    repeated = latents.detach()[:, :, None].expand(*indices.shape, -1)
+    return repeated.flatten(0, 2), indices.flatten(), weights.flatten()
+
+
+def _length_loss(lengths: Tensor, mask: Tensor, ends: Tensor) -> Tensor:
+    """Cross-entropy of the predicted mask p(length > k) against the survival mask, weighted by the gate (B, T, K)."""
+    longer = (1 - (lengths.exp().cumsum(-1) - lengths.exp())).clamp(1e-6, 1 - 1e-6)
+    return (F.binary_cross_entropy(longer, mask.clamp(0, 1), reduction="none") * ends[..., None]).mean()

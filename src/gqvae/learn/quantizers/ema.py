@@ -1,0 +1,44 @@
+"""Low-dimensional, normalised codes that follow moving averages of their latents (arXiv 1711.00937, appendix A.1)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gqvae.learn.quantizers.cosine import CosineQuantizer
+
+
+class EMAQuantizer(CosineQuantizer):
+    """n <- decay n + (1 - decay) count, m <- decay m + (1 - decay) sum of latents, code = m / |m|."""
+
+    masses: Tensor
+    sums: Tensor
+    FRESH_MASS = 3.0
+    """Of a code just placed, so that the latents it takes over do not drag it back at once."""
+
+    def __init__(self, size: int, width: int, code_width: int, commitment: float, decay: float) -> None:
+        self.decay = decay
+        super().__init__(size, width, code_width, commitment)
+
+    def _hold_codes(self, codes: Tensor) -> None:
+        self.register_buffer("codes", codes)
+        self.register_buffer("masses", torch.full((len(codes),), self.FRESH_MASS))
+        self.register_buffer("sums", self.FRESH_MASS * codes)
+
+    def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
+        return self.commitment * (1 - F.cosine_similarity(projected, nearest, dim=-1))
+
+    @torch.no_grad()
+    def assign(self, latents: Tensor, indices: Tensor, weights: Tensor) -> None:
+        weighted = self.project(latents) * weights[:, None]
+        masses = torch.zeros_like(self.masses).index_add_(0, indices, weights)
+        sums = torch.zeros_like(self.sums).index_add_(0, indices, weighted)
+        self.masses.lerp_(masses, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        alive = self.masses > 1e-3
+        self.codes[alive] = F.normalize(self.sums[alive], dim=-1)
+
+    @torch.no_grad()
+    def replace(self, rows: Tensor, latents: Tensor) -> None:
+        super().replace(rows, latents)
+        self.masses[rows] = self.FRESH_MASS
+        self.sums[rows] = self.FRESH_MASS * self.codes[rows]

@@ -1,0 +1,123 @@
+"""The folder of a training run: what is in it, and how a later stage opens it.
+
+config.json               the complete configuration, the corpus' provenance, the package's version
+pretokens.parquet         distinct pretokens of the training documents, with counts
+held_out.parquet          the same of the documents kept from training (by hash)
+held_out.jsonl            those documents themselves, up to a limit, to measure on
+checkpoint.safetensors    the training state (`checkpoint`)
+metrics.jsonl             one row a log step
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from gqvae.config import SPECIALS, Config
+from gqvae.corpus import Corpus, is_held_out
+from gqvae.errors import GqvaeError
+from gqvae.files import read_json, replacing, write_json
+from gqvae.learn.checkpoint import load_model
+from gqvae.learn.model import GQVAE
+from gqvae.learn.quantizers import make_quantizer
+from gqvae.learn.segmenter import Mode, Segmenter
+from gqvae.pretokens import PretokenTable, count_pretokens
+from gqvae.terminal import progress
+
+HELD_OUT_BYTES = 64_000_000
+"""Held-out text kept for measuring; documents past it stay out of training all the same."""
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    config: Config
+    pretokens: PretokenTable
+    held_out: PretokenTable
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @classmethod
+    def prepare(cls, folder: Path, config: Config, corpus: Corpus, workers: int) -> "Run":
+        """Count the corpus and write everything but the training. Raises GqvaeError if `folder` holds a run."""
+        if (folder / "config.json").exists():
+            raise GqvaeError(f"{folder} already holds a run: continue it with --resume, or name another folder")
+        settings = config.pretokens
+        kept = folder / "held_out.jsonl"
+        with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
+            documents = _set_aside(progress("counting pretokens", corpus.documents()), settings.held_out, file)
+            pretokens = count_pretokens(documents, pattern=settings.pattern, window=settings.window, workers=workers)
+        if not pretokens.pieces:
+            raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
+        held_out = count_pretokens(
+            Corpus((str(kept),)).documents(), pattern=settings.pattern, window=settings.window, workers=workers
+        )
+        pretokens.save(folder / "pretokens.parquet")
+        held_out.save(folder / "held_out.parquet")
+        from gqvae import __version__
+
+        about = {"version": __version__, "inputs": list(corpus.inputs), "skipped": corpus.skips.count}
+        write_json(folder / "config.json", {"config": config.to_dict(), "provenance": about})
+        return cls(folder, config, pretokens, held_out)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Raises GqvaeError when `folder` is not a run."""
+        if not (folder / "config.json").exists():
+            raise GqvaeError(f"{folder} is not the folder of a training run (it has no config.json)")
+        config = Config.from_dict(read_json(folder / "config.json").get("config"))
+        tables = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
+        return cls(folder, config, *tables)
+
+    def codes(self) -> int:
+        """V: as configured, or what the vocabulary leaves after bytes and specials, plus the bytes the text uses.
+
+        Single bytes are codes like any other, so that the network can spell everything; in the vocabulary they
+        coincide with the 256 bytes that are there anyway.
+        """
+        if self.config.quantizer.codes is not None:
+            return self.config.quantizer.codes
+        if self.config.vocab_size is None:
+            raise GqvaeError("set vocab_size or quantizer.codes: one of them must say how many codes to learn")
+        used = len(set(b"".join(self.pretokens.pieces)))
+        return self.config.vocab_size - 256 - len(SPECIALS) + used
+
+    def new_model(self) -> GQVAE:
+        """An untrained model of this run's sizes."""
+        quantizer = make_quantizer(self.config.quantizer, self.codes(), self.config.model.width)
+        return GQVAE(self.config.model, quantizer, self.config.pretokens.window)
+
+    def trained_model(self) -> GQVAE:
+        """The model of the last checkpoint, in evaluation mode. Raises GqvaeError while training is unfinished."""
+        model = self.new_model()
+        step = load_model(self.checkpoint, model)
+        if step < self.config.training.steps:
+            raise GqvaeError(
+                f"{self.folder} is trained for {step} of {self.config.training.steps} steps: finish it with --resume"
+            )
+        return model.eval()
+
+    def segmenter(self, mode: Mode, model: GQVAE, vocabulary: Collection[bytes] | None = None) -> Segmenter:
+        """`model` as a segmenter with the settings it was trained for at the end."""
+        return Segmenter(
+            model, mode=mode, price=self.config.objective.price, weight=self.config.objective.reconstruction[1],
+            candidates=self.config.quantizer.candidates, vocabulary=vocabulary,
+        )  # fmt: skip
+
+
+def _set_aside(documents: Iterator[str], share: float, file: TextIO) -> Iterator[str]:
+    """Pass on the documents to train on; write the held-out ones to `file`."""
+    size = 0
+    for document in documents:
+        if not is_held_out(document, share):
+            yield document
+        elif size < HELD_OUT_BYTES:
+            size += len(document)
+            file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")

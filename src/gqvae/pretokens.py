@@ -1,0 +1,211 @@
+"""Documents -> pretoken counts: how often a corpus has each of the pieces a tokenizer never looks across.
+
+A tokenizer is a function of the pretoken alone and text repeats, so every later stage works on this table:
+after the count, cost grows with the vocabulary of the corpus and not with its size.
+"""
+
+import hashlib
+import json
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gqvae.errors import GqvaeError
+from gqvae.files import replacing
+from gqvae.patterns import PATTERNS, compiled_pattern, cut, safe_blocks, split, split_text
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy
+    import numpy.typing
+
+__all__ = ["PATTERNS", "PretokenTable", "count_pretokens", "cut", "split"]
+
+_BLOCK = 1 << 20  # characters of a block of a long document, bytes of a batch
+
+
+@dataclass(frozen=True, eq=False)
+class PretokenTable:
+    """The distinct pretokens of a corpus and how often each occurs, most frequent first, ties by bytes.
+
+    pieces: N distinct byte strings of 1..window bytes. counts: (N,) int64, positive.
+    provenance: "documents", "bytes" and "corpus_sha256" of the text that was counted.
+    """
+
+    pieces: list[bytes]
+    counts: "numpy.typing.NDArray[numpy.int64]"
+    pattern: str
+    window: int
+    provenance: Mapping[str, Any]
+
+    @property
+    def total_count(self) -> int:
+        """Pretokens in the corpus."""
+        return sum(self.counts.tolist())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes in the corpus."""
+        return sum(len(piece) * count for piece, count in zip(self.pieces, self.counts.tolist(), strict=True))
+
+    def save(self, path: Path) -> None:
+        """Write Parquet: columns piece (binary) and count (int64); the rest as JSON in the metadata."""
+        import pyarrow
+        import pyarrow.parquet
+
+        from gqvae import __version__
+
+        about = {"gqvae": __version__, "pattern": self.pattern, "window": self.window}
+        table = pyarrow.table(
+            {"piece": pyarrow.array(self.pieces, pyarrow.large_binary()), "count": self.counts},
+            metadata={"gqvae": json.dumps(about | {"provenance": dict(self.provenance)}, sort_keys=True)},
+        )
+        with replacing(path) as temporary:
+            pyarrow.parquet.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def load(cls, path: Path) -> "PretokenTable":
+        """Read what `save` wrote. Raises GqvaeError for a file that is missing, damaged or not ours."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            columns = pyarrow.parquet.read_table(path)
+            about = json.loads((columns.schema.metadata or {})[b"gqvae"])
+            pieces, counts = columns["piece"].to_pylist(), columns["count"].to_numpy()
+            table = cls(pieces, counts, about["pattern"], about["window"], about["provenance"])
+            table._check()
+        except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise GqvaeError(f"{path} is not a pretoken table ({error}); count the corpus again") from error
+        return table
+
+    def _check(self) -> None:
+        if self.pattern not in PATTERNS or self.counts.dtype.name != "int64":
+            raise ValueError(f"pattern {self.pattern!r}, counts of type {self.counts.dtype}")
+        if not all(1 <= len(piece) <= self.window for piece in self.pieces):
+            raise ValueError(f"a piece is empty or longer than {self.window} bytes")
+        ranks = list(zip((-self.counts).tolist(), self.pieces, strict=True))
+        if any(rank >= following for rank, following in pairwise(ranks)) or (ranks and ranks[-1][0] >= 0):
+            raise ValueError("pieces are repeated or out of order, or counts not positive")
+        if self.total_bytes != self.provenance["bytes"]:
+            raise ValueError(f"{self.total_bytes} bytes counted, {self.provenance['bytes']} in the corpus")
+
+
+def count_pretokens(
+    documents: Iterable[str],
+    *,
+    pattern: str,
+    window: int,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> PretokenTable:
+    """Count the pretokens of all documents, those longer than `window` bytes cut by `cut`.
+
+    workers: processes; 0 or 1 counts in this one. The table is the same whatever the number. Memory grows
+    with the distinct pretokens and the longest document, not with the corpus.
+    progress: called with the bytes of each batch when it is counted (about 1 MiB).
+    """
+    compiled_pattern(pattern)
+    cut(b"", window)  # an unknown pattern or a bad window is told here, not by a worker
+    corpus = _Batches(documents, pattern)
+    count = partial(_count_batch, pattern=pattern, window=window)
+    totals: Counter[bytes] = Counter()
+    for counts, size in _in_processes(count, corpus, workers) if workers > 1 else map(count, corpus):
+        totals.update(counts)
+        if progress:
+            progress(size)
+    return _table(totals, pattern, window, corpus.provenance())
+
+
+class _Batches:
+    """The documents as UTF-8, in batches of about a MiB, hashed and counted on the way.
+
+    A long document is cut where that changes no pretoken, so that one huge file is shared out too and its
+    pieces are never all in memory. The hash takes each document's bytes, then its length (8, big-endian).
+    """
+
+    def __init__(self, documents: Iterable[str], pattern: str) -> None:
+        self._documents, self._pattern = documents, pattern
+        self._hash, self._count, self._bytes = hashlib.sha256(), 0, 0
+
+    def provenance(self) -> dict[str, Any]:
+        return {"documents": self._count, "bytes": self._bytes, "corpus_sha256": self._hash.hexdigest()}
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        batch, size = [], 0
+        for block in self._blocks():
+            batch.append(block)
+            size += len(block)
+            if size >= _BLOCK:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _blocks(self) -> Iterator[bytes]:
+        for document in self._documents:
+            self._count += 1
+            before = self._bytes
+            for block in safe_blocks(document, self._pattern, _BLOCK):
+                try:
+                    data = block.encode()
+                except UnicodeEncodeError as error:
+                    lone = error.object[error.start]
+                    raise GqvaeError(f"document {self._count} has the lone surrogate {lone!r}") from error
+                self._hash.update(data)
+                self._bytes += len(data)
+                yield data
+            self._hash.update((self._bytes - before).to_bytes(8, "big"))
+
+
+def _count_batch(batch: list[bytes], pattern: str, window: int) -> tuple[dict[bytes, int], int]:
+    """The counts of a batch, and its bytes."""
+    found: Counter[str] = Counter()
+    for block in batch:
+        found.update(split_text(block.decode(), pattern))
+    counts: Counter[bytes] = Counter()
+    for piece, count in found.items():
+        for part in cut(piece.encode(), window):
+            counts[part] += count
+    return dict(counts), sum(map(len, batch))
+
+
+_Counted = tuple[dict[bytes, int], int]
+
+
+def _in_processes(
+    count: Callable[[list[bytes]], _Counted], batches: Iterable[list[bytes]], workers: int
+) -> Iterator[_Counted]:
+    """`map(count, batches)` over processes, with no more than two batches a process read ahead."""
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # spawn, not fork: the caller may have torch's threads running, and a fork of those can hang.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    waiting: deque[Future[_Counted]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(pool.submit(count, batch))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise GqvaeError("a counting process died (out of memory?); try fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _table(totals: Mapping[bytes, int], pattern: str, window: int, provenance: dict[str, Any]) -> PretokenTable:
+    import numpy
+
+    ranked = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    counts = numpy.array([count for _, count in ranked], dtype=numpy.int64)
+    return PretokenTable([piece for piece, _ in ranked], counts, pattern, window, provenance)

@@ -1,0 +1,95 @@
+"""What a person sees: progress on stderr, tables and coloured tokens on stdout.
+
+rich is imported where it is used: it costs as much as the rest of the command line together.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from gqvae.evaluation import RatedRow
+
+# Neighbouring tokens never share a colour; readable on dark and light backgrounds.
+_COLOURS = tuple(f"black on bright_{name}" for name in ("cyan", "yellow", "green", "magenta"))
+
+
+def say(message: str) -> None:
+    """Tell what is going on, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def progress(label: str, documents: Iterable[str]) -> Iterator[str]:
+    """Pass the documents on, and show on stderr how many have gone by, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield from documents
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label)
+        characters = 0
+        for number, document in enumerate(documents, 1):
+            yield document
+            characters += len(document)
+            seen = f"{number:,} documents, {characters / 1e6:.1f} M characters"
+            bar.update(task, description=f"{label}: {seen}")
+
+
+def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":
+    """The rows of `gqvae evaluate` as a table; `ratio` is to the bytes per token of `reference`."""
+    from rich.table import Table
+
+    table = Table(title=f"{rows[0]['bytes']:,} bytes in {rows[0]['documents']:,} documents")
+    table.add_column("tokenizer", overflow="fold")
+    for heading in ("ids", "bytes/token", f"x {reference}", "tokens", "used ids", "lossless"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['vocab_size']:,}",
+            f"{row['bytes_per_token']:.4f}",
+            "-" if row["ratio"] is None else f"{row['ratio']:.4f}",
+            f"{row['tokens']:,}",
+            f"{row['used_ids']:,}",
+            "yes" if row["lossless"] else "[red]NO[/red]",
+        )
+    notes = [f"{row['name']}: {row['note']}" for row in rows if row["note"]]
+    table.caption = "\n".join(notes) or None
+    return table
+
+
+def coloured_tokens(ids: Sequence[int], tokens: Sequence[bytes]) -> "Text":
+    """The tokens one after the other, each in its colour and followed by (id:bytes)."""
+    from rich.text import Text
+
+    line = Text()
+    for number, (id_, token) in enumerate(zip(ids, tokens, strict=True)):
+        line.append(visible(token), style=_COLOURS[number % len(_COLOURS)])
+        line.append(f"({id_}:{len(token)})", style="dim")
+        line.append("\n" if b"\n" in token else " ")
+    return line
+
+
+def visible(token: bytes) -> str:
+    r"""Spell a token so that each of its bytes can be seen and it stays on one line.
+
+    >>> visible(b" the"), visible(b"\n\t"), visible("é".encode()), visible(b"\xc3"), visible(b"\x00")
+    ('␣the', '⏎⇥', 'é', '\\xc3', '\\x00')
+    """
+    text = token.decode("utf-8", errors="backslashreplace")
+    text = text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def print_out(what: "Table | Text") -> None:
+    """Print to stdout: in colours and at its width on a terminal, plain and unbroken into a pipe."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=100_000, color_system=None)
+    console.print(what, soft_wrap=not sys.stdout.isatty(), crop=False)

@@ -1,0 +1,315 @@
+"""The tokenizer at run time: text or bytes to ids and back, without torch.
+
+Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation of largest total score
+(`gqvae.viterbi`). Both steps are pure functions of a short string and text repeats itself, so both are
+memoised: most of the time, encoding is one look-up a word. The memos are bounded and change no result.
+
+>>> from gqvae.vocabulary import Vocabulary
+>>> vocabulary = Vocabulary(learned=(b"he", b"hell", b"o wor"))
+>>> tokenizer = Tokenizer(vocabulary, [-9.0] * 256 + [-3.0, -2.0, -1.0], pattern="none", name="example")
+>>> tokenizer.encode("hello world")
+[257, 258, 108, 100]
+>>> tokenizer.decode([257, 258, 108, 100])
+'hello world'
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any, Literal
+
+from gqvae import artifact
+from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.errors import GqvaeError
+from gqvae.memo import Memo
+from gqvae.parallel import encode_in_processes
+from gqvae.patterns import PATTERNS, split_text
+from gqvae.validation import checked_name, checked_provenance, checked_scores
+from gqvae.viterbi import Children, best_lengths, build_trie
+from gqvae.vocabulary import Vocabulary
+
+SpecialNames = Literal["all"] | Collection[str]
+
+# In every pattern a pretoken begins at a space that a non-space follows, and no match before it depends on
+# what comes after that space. So text can be cut there without the pattern, which is slow, and every word
+# memoised.
+_WORD_START = re.compile(r" (?=\S)")
+
+
+class Tokenizer:
+    """A vocabulary, a score for each of its plain tokens, and a pretoken pattern.
+
+    Args:
+        vocabulary: the ids and their byte strings.
+        scores: one number for each id that text can produce (256 bytes, then the learned strings), higher is
+            better, at most 1e6 in size; kept to 6 decimals.
+        pattern: a name in `gqvae.patterns.PATTERNS`.
+        name: what reports call this tokenizer.
+        provenance: where it comes from (versions, seed, corpus hash), as JSON values.
+
+    Raises:
+        GqvaeError: any of these is out of range; the message says which.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        scores: Sequence[float],
+        pattern: str,
+        name: str,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        if pattern not in PATTERNS:
+            raise GqvaeError(f"unknown pattern {pattern!r}; there are {', '.join(PATTERNS)}")
+        self.vocabulary = vocabulary
+        self.scores = checked_scores(scores, len(vocabulary.plain_tokens))
+        self.pattern = pattern
+        self.name = checked_name(name)
+        self.provenance = checked_provenance({} if provenance is None else provenance)
+        self._pretoken_ids = Memo(self._segment)
+        self._word_ids = Memo(lambda word: self._encode_piecewise(" " + word))
+        self._longest = max(map(len, vocabulary.plain_tokens))
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.name!r}, pattern={self.pattern!r}, vocab_size={self.vocab_size})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokenizer, (self.vocabulary, self.scores, self.pattern, self.name, self.provenance)
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids: 256 bytes, learned strings and specials."""
+        return len(self.vocabulary)
+
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """The id of every special token by name."""
+        return dict(self.vocabulary.special_ids)
+
+    # Encoding
+
+    def encode(
+        self,
+        text: str | bytes,
+        *,
+        allowed_special: SpecialNames = (),
+        disallowed_special: SpecialNames = (),
+    ) -> list[int]:
+        """The ids of `text`. Bytes need not be valid UTF-8.
+
+        The name of a special token in the text is ordinary text, unless it is in `allowed_special`.
+
+        Args:
+            allowed_special: names that become their special id, or "all".
+            disallowed_special: names that are an error in the text, or "all" (those not allowed).
+
+        Raises:
+            GqvaeError: a disallowed special token is in the text, a name is unknown, or a str holds a lone
+                surrogate.
+        """
+        decoded = _as_text(text)
+        allowed = self._special_names(allowed_special)
+        disallowed = self._special_names(disallowed_special)
+        if disallowed_special == "all":
+            disallowed -= allowed
+        for special in sorted(disallowed):
+            if special in decoded:
+                raise GqvaeError(
+                    f"the text holds the special token {special!r}: allow it with allowed_special, "
+                    "or take it out of disallowed_special to encode it as ordinary text"
+                )
+        if not allowed:
+            return self._encode_ordinary(decoded)
+        return self._encode_with_specials(decoded, allowed)
+
+    def encode_batch(
+        self,
+        texts: Iterable[str | bytes],
+        workers: int = 0,
+        *,
+        allowed_special: SpecialNames = (),
+        disallowed_special: SpecialNames = (),
+    ) -> list[list[int]]:
+        """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
+        encode = partial(self.encode, allowed_special=allowed_special, disallowed_special=disallowed_special)
+        if workers < 2:
+            return list(map(encode, texts))
+        return encode_in_processes(encode, list(texts), workers)
+
+    def encode_with_offsets(
+        self,
+        text: str | bytes,
+        *,
+        allowed_special: SpecialNames = (),
+        disallowed_special: SpecialNames = (),
+    ) -> list[tuple[int, int, int]]:
+        """(id, start, end) of every token, where start and end count bytes of the UTF-8 text."""
+        ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
+        ends = list(accumulate(len(self._bytes_of[index]) for index in ids))
+        return list(zip(ids, [0, *ends], ends, strict=False))
+
+    def split(self, text: str | bytes) -> list[bytes]:
+        """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
+        return [self._bytes_of[index] for index in self.encode(text)]
+
+    # Decoding
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that `ids` stand for; a special token gives its name.
+
+        Raises:
+            GqvaeError: an id is not in the vocabulary.
+        """
+        try:
+            return b"".join(map(self._bytes_of.__getitem__, ids))
+        except (KeyError, TypeError) as error:
+            raise GqvaeError(f"{error} is no id of {self.name}: ids are 0 to {self.vocab_size - 1}") from error
+
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
+        """`decode_bytes` as text. Ids may end within a character: `errors` is that of `bytes.decode`."""
+        try:
+            return self.decode_bytes(ids).decode("utf-8", errors)
+        except UnicodeDecodeError as error:
+            raise GqvaeError(f"the ids do not decode to valid UTF-8: {error}") from error
+
+    def decode_batch(self, batch: Iterable[Iterable[int]], errors: str = "replace") -> list[str]:
+        """`decode` of every list of ids, in order."""
+        return [self.decode(ids, errors) for ids in batch]
+
+    # Files
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the tokenizer to `folder/gqvae.json`, with samples it must re-encode when loaded."""
+        texts = [*(text.encode() for text in AWKWARD_TEXT), *AWKWARD_BYTES]
+        samples = [(text, self.encode(text)) for text in texts]
+        content = artifact.Content(
+            self.vocabulary, list(self.scores), self.pattern, self.name, self.provenance, samples
+        )
+        return artifact.write(Path(folder), content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Tokenizer":
+        """Read `folder/gqvae.json` (or that file itself), check it and run its self-test.
+
+        Raises:
+            GqvaeError: the file is missing, damaged or out of range, or fails its self-test.
+        """
+        path = Path(folder)
+        path = path / artifact.FILE_NAME if path.is_dir() else path
+        content = artifact.read(path)
+        try:
+            tokenizer = cls(content.vocabulary, content.scores, content.pattern, content.name, content.provenance)
+        except GqvaeError as error:
+            raise GqvaeError(f"{path}: {error}") from error
+        for sample, ids in content.self_test:
+            if tokenizer.encode(sample) != ids:
+                raise GqvaeError(f"{path}: self-test failed: {sample[:40]!r} no longer encodes to its ids")
+        return tokenizer
+
+    # The inside
+
+    @cached_property
+    def _bytes_of(self) -> dict[int, bytes]:
+        return dict(enumerate(self.vocabulary.tokens))  # a dict, as a tuple would take negative ids
+
+    @cached_property
+    def _trie(self) -> Children:
+        return build_trie(self.vocabulary.plain_tokens, self.scores)
+
+    def _special_names(self, names: SpecialNames) -> frozenset[str]:
+        known = self.vocabulary.special_ids
+        if names == "all":
+            return frozenset(known)
+        if isinstance(names, str):
+            raise GqvaeError(f'special tokens are given as a collection of names or "all", not as {names!r}')
+        for name in names:
+            if name not in known:
+                raise GqvaeError(f"{name!r} is not a special token of {self.name}; it has {list(known)}")
+        return frozenset(names)
+
+    def _encode_with_specials(self, text: str, allowed: frozenset[str]) -> list[int]:
+        ids: list[int] = []
+        for index, part in enumerate(_special_pattern(allowed).split(text)):
+            if index % 2:  # the pattern is one group, so every second part is a special token
+                ids.append(self.vocabulary.special_ids[part])
+            else:
+                ids.extend(self._encode_ordinary(part))
+        return ids
+
+    def _encode_ordinary(self, text: str) -> list[int]:
+        if PATTERNS[self.pattern] is None:
+            return list(self._encode_piecewise(text))
+        words = _WORD_START.split(text)
+        ids = list(self._encode_piecewise(words[0]))
+        del words[0]
+        ids.extend(chain.from_iterable(map(self._word_ids.__getitem__, words)))
+        return ids
+
+    def _encode_piecewise(self, text: str) -> tuple[int, ...]:
+        """The ids of `text` by its pretokens; bytes that are not UTF-8 come as surrogate escapes."""
+        pieces = split_text(text, self.pattern)
+        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, pieces)))
+
+    def _segment(self, pretoken: str) -> tuple[int, ...]:
+        data = pretoken.encode("utf-8", "surrogateescape")
+        id_of = self.vocabulary.id_of
+        ids = []
+        start = 0
+        for length in best_lengths(data, self._trie, self._longest):
+            end = start + length
+            ids.append(id_of[data[start:end]])
+            start = end
+        return tuple(ids)
+
+
+def load(name: str | Path) -> Tokenizer:
+    """The tokenizer bundled with the package under `name`, or else the one saved in the folder `name`.
+
+    Raises:
+        GqvaeError: there is no such tokenizer (the message lists the bundled ones), or its file is damaged.
+    """
+    bundled = {path.parent.name: path for path in sorted(_BUNDLED.glob(f"*/{artifact.FILE_NAME}"))}
+    if str(name) in bundled:
+        return Tokenizer.load(bundled[str(name)])
+    if not Path(name).exists():
+        names = ", ".join(bundled) or "none"
+        raise GqvaeError(f"no folder and no bundled tokenizer {str(name)!r}; bundled: {names}")
+    return Tokenizer.load(name)
+
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+def character_offsets(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Turn (start, end) byte spans of the UTF-8 of `text` into character spans.
+
+    A span that begins or ends within a character is widened to the whole of it, as Hugging Face does: the
+    spans of tokens that share a character overlap.
+    """
+    starts = [index for index, byte in enumerate(text.encode()) if byte & 0xC0 != 0x80]
+    return [(bisect_right(starts, start) - 1, bisect_left(starts, end)) for start, end in spans]
+
+
+@lru_cache(maxsize=64)
+def _special_pattern(names: frozenset[str]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+
+def _as_text(text: str | bytes) -> str:
+    """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8."""
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "surrogateescape")
+    if not isinstance(text, str):
+        raise GqvaeError(f"only str and bytes can be encoded, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise GqvaeError(
+            f"the text holds a lone surrogate at character {error.start}, which is not valid Unicode: "
+            "pass bytes, or replace it"
+        ) from error
+    return text

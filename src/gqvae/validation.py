@@ -1,0 +1,47 @@
+"""Checks of what a tokenizer is made from."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gqvae.errors import GqvaeError
+
+# A score of this size with 6 decimals is an integer below 2**53 over a power of ten. Every JSON reader
+# turns that into the same float64; of longer numbers, Hugging Face's reader (serde_json) may get the last
+# bit wrong.
+MAX_SCORE = 1e6
+SCORE_DECIMALS = 6
+
+
+def checked_scores(scores: Sequence[float], expected: int) -> tuple[float, ...]:
+    """`scores` rounded to 6 decimals. Raises GqvaeError unless they are `expected` numbers up to 1e6."""
+    if len(scores) != expected:
+        raise GqvaeError(f"{len(scores)} scores for {expected} tokens: each byte and learned token needs one")
+    rounded = tuple(round(float(score), SCORE_DECIMALS) + 0.0 for score in scores)  # + 0.0: no negative zero
+    for index, score in enumerate(rounded):
+        if not (math.isfinite(score) and abs(score) <= MAX_SCORE):
+            raise GqvaeError(f"the score of token {index} is {score}: its size must be at most {MAX_SCORE:g}")
+    return rounded
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it can stand in a report and in a path."""
+    acceptable = isinstance(name, str) and 1 <= len(name) <= 100 and name.isprintable()
+    if not acceptable or name.startswith(".") or "/" in name or "\\" in name:
+        shown = str(name)[:100]
+        raise GqvaeError(f"bad tokenizer name {shown!r}: 1 to 100 printable characters, no slash, no first dot")
+    return name
+
+
+def checked_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of `provenance` as JSON gives it back. Raises GqvaeError for what JSON cannot hold."""
+    if not isinstance(provenance, Mapping):
+        raise GqvaeError("provenance must be a mapping")
+    try:
+        text = json.dumps(dict(provenance), allow_nan=False, ensure_ascii=False)
+        text.encode()
+        copy: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise GqvaeError(f"provenance cannot be written as JSON: {error}") from error
+    return copy

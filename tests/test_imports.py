@@ -1,0 +1,131 @@
+"""What loads what: the runtime stays light, and the arrows between the modules point one way."""
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gqvae
+
+PACKAGE = Path(gqvae.__file__).parent
+TORCH = {"torch", "lightning", "transformers", "vector_quantize_pytorch"}
+HEAVY = TORCH | {"datasets", "matplotlib", "numpy", "pyarrow"}
+# What no module outside gqvae.learn imports at its top. The demo drives the training, but imports it late.
+TRAINING = TORCH | {"gqvae.learn"}
+
+# Each stage may know the ones before it, never the ones after.
+ORDER = [
+    "gqvae.errors",
+    "gqvae.files",
+    "gqvae.corpus",
+    "gqvae.pretokens",
+    "gqvae.vocabulary",
+    "gqvae.tokenizer",
+    "gqvae.export",
+    "gqvae.evaluation",
+    "gqvae.config",
+    "gqvae.learn",
+    "gqvae.demo",
+    "gqvae.cli",
+]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level packages in sys.modules after `statement` ran in a fresh interpreter."""
+    report = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    command = [sys.executable, "-c", f"{statement}\n{report}"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return set(json.loads(output.splitlines()[-1]))
+
+
+def imports(path: Path, *, everywhere: bool) -> set[str]:
+    """The modules a file imports by name: at module level, or anywhere in it."""
+    found: set[str] = set()
+    pending: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} line {node.lineno}: imports here are absolute"
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif everywhere or not _runs_later(node):
+            pending.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _runs_later(node: ast.AST) -> bool:
+    """A function's body, or a block that only type checkers read."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_import_gqvae_loads_nothing_heavy() -> None:
+    assert not loaded_by("import gqvae") & (HEAVY | {"rich", "typer", "tokenizers"})
+
+
+def test_a_tokenizer_needs_nothing_heavy() -> None:
+    assert not loaded_by("import gqvae; gqvae.load, gqvae.Tokenizer, gqvae.Vocabulary") & HEAVY
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["encode", "--help"], ["train", "--help"]])
+def test_help_loads_nothing_heavy_and_is_quick(arguments: list[str]) -> None:
+    start = time.perf_counter()
+    packages = loaded_by(f"from gqvae.cli import main\ntry: main({arguments})\nexcept SystemExit: pass")
+    seconds = time.perf_counter() - start
+    assert not packages & (HEAVY | {"tokenizers"})
+    assert seconds < 3, "help answers in well under a second on an idle machine"
+
+
+def test_public_names() -> None:
+    assert set(gqvae.__all__) <= set(dir(gqvae))
+    for name in gqvae.__all__:
+        assert getattr(gqvae, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gqvae.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("path", files(), ids=module_name)
+def test_only_learn_imports_torch_at_module_level(path: Path) -> None:
+    if not is_within(module_name(path), "gqvae.learn"):
+        at_top = imports(path, everywhere=False)
+        wrong = {name for name in at_top if any(is_within(name, package) for package in TRAINING)}
+        assert not wrong, f"{module_name(path)} imports {sorted(wrong)} when it is imported"
+
+
+@pytest.mark.parametrize("path", files(), ids=module_name)
+def test_no_stage_knows_a_later_one(path: Path) -> None:
+    """Imports inside functions count too; the command line and the demo stand at the end and may use all."""
+    name = module_name(path)
+    rank = next((number for number, stage in enumerate(ORDER) if is_within(name, stage)), None)
+    if rank is None:
+        return
+    later = {
+        imported
+        for imported in imports(path, everywhere=True)
+        if any(is_within(imported, stage) for stage in ORDER[rank + 1 :])
+    }
+    assert not later, f"{name} imports {sorted(later)}, which come after it"
+
+
+@pytest.mark.parametrize("path", files(), ids=module_name)
+def test_no_pickle(path: Path) -> None:
+    assert not imports(path, everywhere=True) & {"pickle", "dill", "joblib", "shelve", "marshal"}
