@@ -88,6 +88,7 @@ def run(out: Path) -> list[dict[str, Any]]:
 
     print_out(evaluation_table(rows, peer.name))
     print_out(words_table([tokenizer, peer]))
+    print_out(stages_table(report))
     print(f"exact codes {ours['exact_codes']:.1%}, agreement with the network {ours['agreement']:.1%}")
     print(f"AutoTokenizer loads {out / 'hf'} and gives {documents:,} held-out documents back unchanged")
     print(f"look at {out / 'training.png'}, or try: gqvae show {out / 'tokenizer'} 'Some text of yours'")
@@ -139,6 +140,18 @@ def round_trip(folder: Path, documents: Iterable[str]) -> int:
         if tokenizer.decode(ids) != document:
             raise GqvaeError(f"{folder}: held-out document {number} does not come back unchanged from AutoTokenizer")
     return number
+
+
+def stages_table(report: dict[str, Any]) -> "Table":
+    """What the network did, and what came after it: bytes per token of held-out pretokens, stage by stage."""
+    from rich.table import Table
+
+    table = Table("stage", "bytes/token", title="from the network to the tokenizer (held-out documents of the run)")
+    for stage, rate_ in report["held_out_bytes_per_token"].items():
+        table.add_row(stage.replace("_", " "), f"{rate_:.4f}")
+    learned = report["learned_strings"]
+    table.caption = f"{learned['from_codes']} of {learned['all']} learned strings are strings of codes"
+    return table
 
 
 def words_table(tokenizers: "Sequence[TokenizerLike]") -> "Table":

@@ -29,7 +29,7 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing_folder
 from gqvae.patterns import PATTERNS
-from gqvae.tokenizer import Tokenizer
+from gqvae.tokenizer import Tokenizer, load
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,13 @@ def check_parity(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]) -> li
 
 
 def verify(folder: str | Path, samples: Iterable[str | bytes] = ()) -> list[Check]:
-    """Prove that the tokenizer saved in `folder` is whole and lossless; never raises for a bad one.
+    """Prove that the tokenizer in `folder`, or bundled under that name, is whole and lossless; raises for none.
 
     Checks: the file with its hash and self-test, dense ids, all bytes there, the round trip of every token,
     of random bytes, of awkward text and of `samples`.
     """
     try:
-        tokenizer = Tokenizer.load(folder)
+        tokenizer = load(folder)
     except GqvaeError as error:
         return [Check("file, hash, self-test", False, str(error))]
     tokens = tokenizer.vocabulary.tokens

@@ -28,7 +28,7 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str, 
     def line(axes: Any, key: str, label: str, **style: Any) -> None:
         axes.plot(steps, [row[key] for row in metrics], label=label, **style)
 
-    line(compression, "bytes_per_token", "training text")
+    line(compression, "bytes_per_token", "the network, held-out pretokens")
     if bpe is not None:
         compression.axhline(bpe, color="grey", linestyle="--", label="BPE, same number of ids, held-out text")
     compression.set(title="bytes per token", xlabel="step")

@@ -21,7 +21,7 @@ from gqvae.exchange import needs, usage, worths
 from gqvae.files import replacing, write_json
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
-from gqvae.learn.scores import Fitted, fit_scores, static_ids
+from gqvae.learn.scores import Fitted, agreement, fit_scores, static_ids
 from gqvae.learn.segmenter import Measures, Segmented, Segmenter
 from gqvae.pretokens import PretokenTable
 from gqvae.spelling import spell
@@ -165,14 +165,12 @@ def _final_report(
     network = neural.ids(table.pieces)
     gates = NeuralTokenizer(run, tokenizer.vocabulary, "gates").ids(table.pieces)
     exact = _measures(table, neural.segmenter.segment(table.pieces), neural.segmenter)["exact_codes"]
-    counts = table.counts.tolist()
-    agreeing = sum(count for count, a, b in zip(counts, static, network, strict=True) if a == b)
     known, longest = set(unfilled.learned), run.config.model.longest_token
     before = [spell(piece, known, longest) for piece in table.pieces]
     return {
         "vocab_size": tokenizer.vocab_size,
         "exact_codes": exact,
-        "agreement": agreeing / sum(counts),
+        "agreement": agreement(static, network, table.counts.tolist()),
         "agreement_on_training_text": fitted.agreement,
         "held_out_bytes_per_token": {
             "gates_codes_and_fallback": _rate(table, gates),

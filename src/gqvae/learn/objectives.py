@@ -52,11 +52,11 @@ class Pins:
     lengths: Tensor
     """(P,)"""
 
-    def cost(self, codebook: Decoded) -> Tensor:
-        """Mean nats the decoder needs to say the wanted strings; codebook (V, K, 256)."""
-        characters = codebook.characters[self.rows].gather(-1, self.backwards[..., None])[..., 0]
+    def cost(self, codebook: Decoded, places: Tensor) -> Tensor:
+        """Mean nats the decoder needs to say the wanted strings; `places` (P,) of the pinned codes in `codebook`."""
+        characters = codebook.characters[places].gather(-1, self.backwards[..., None])[..., 0]
         inside = torch.arange(characters.shape[1], device=characters.device) < self.lengths[:, None]
-        lengths = codebook.lengths[self.rows].gather(-1, self.lengths[:, None] - 1)[:, 0]
+        lengths = codebook.lengths[places].gather(-1, self.lengths[:, None] - 1)[:, 0]
         return -((characters * inside).sum(1) + lengths).mean()
 
 
@@ -82,20 +82,26 @@ class Marginal(nn.Module):
         latents = self.model.encode(pretokens)
         if not quantized:
             return self._continuous(pretokens, latents, weight)
-        codebook = self.model.decode_codebook()
-        candidates = self.model.quantizer.candidates(latents, self.count)
-        costs = candidate_span_costs(codebook, candidates.indices, pretokens)
+        quantizer = self.model.quantizer
+        candidates = quantizer.candidates(latents, self.count)
+        # each code that matters to this batch is decoded once, however often it is a candidate
+        wanted = candidates.indices.flatten() if pins is None else torch.cat([candidates.indices.flatten(), pins.rows])
+        rows, places = torch.unique(wanted, return_inverse=True)
+        codebook = self.model.decode(quantizer.vectors(rows))
+        costs = candidate_span_costs(
+            codebook, places[: candidates.indices.numel()].view_as(candidates.indices), pretokens
+        )
         edges = candidates.log_probs[..., None] - weight * costs - self.price
         scores = edges.logsumexp(2)
         loss = -log_partition(scores).sum() / pretokens.numel()
         if pins is not None:
-            loss = loss + pins.cost(codebook)
+            loss = loss + pins.cost(codebook, places[candidates.indices.numel() :])
 
         posterior = span_posterior(scores)
         shares = posterior[:, :, None] * (edges - scores[:, :, None]).exp().detach()
         nearest = candidates.indices[..., 0]
         return self._outcome(
-            loss, pretokens, latents, self.model.quantizer.table()[nearest], posterior,
+            loss, pretokens, latents, quantizer.vectors(nearest), posterior,
             (shares * costs.detach()).sum((2, 3)), _assignments(latents, candidates.indices, shares.sum(3)),
         )  # fmt: skip
 

@@ -95,7 +95,7 @@ class Segmenter:
 
     def _gates(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
         codes = self.model.quantizer.candidates(latents, 1, self.allowed).indices[..., 0]
-        gates = self.model.gate(self.model.quantizer.table()[codes]) > 0
+        gates = self.model.gate(self.model.quantizer.vectors(codes)) > 0
         open_, _ = open_lengths(gates.to(latents.dtype), self.model.longest)
         # with 0/1 gates the open token has one certain length, which is what Viterbi's table holds at the ends
         return open_.argmax(-1) + 1, codes

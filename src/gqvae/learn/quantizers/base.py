@@ -56,6 +56,10 @@ class Quantizer(nn.Module):
         """(..., d), (..., d) -> (...), the terms that draw codes and latents together."""
         raise NotImplementedError
 
+    def vectors(self, indices: Tensor) -> Tensor:
+        """(...) code indices -> (..., D), as decoder and gater read them."""
+        return self.expand(self.codes[indices])
+
     def table(self) -> Tensor:
         """(V, D): every code as the decoder reads it."""
         return self.expand(self.codes)

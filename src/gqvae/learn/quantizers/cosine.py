@@ -36,7 +36,8 @@ class CosineQuantizer(Quantizer):
         return expanded
 
     def similarity(self, projected: Tensor) -> Tensor:
-        return projected @ F.normalize(self.codes, dim=-1).T * self.log_scale.exp()
+        # scaled before the product: (V, d) is much smaller than (N, V)
+        return projected @ (F.normalize(self.codes, dim=-1) * self.log_scale.exp()).T
 
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
         codebook = 1 - F.cosine_similarity(projected.detach(), nearest, dim=-1)

@@ -27,8 +27,8 @@ class GradientQuantizer(Quantizer):
 
     def similarity(self, projected: Tensor) -> Tensor:
         # -||z - e||^2 / 2 up to a term that all codes share: one matrix product, no (N, V, D) tensor
-        scores = torch.addmm(self.codes.square().sum(1) / 2, projected, self.codes.T, beta=-1)
-        return scores * self.log_scale.exp()
+        codes = self.codes * self.log_scale.exp()
+        return torch.addmm((self.codes * codes).sum(1) / 2, projected, codes.T, beta=-1)
 
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
         codebook = (projected.detach() - nearest).square().mean(-1)
