@@ -74,7 +74,8 @@ def slow_split(text: str, pattern: str) -> list[bytes]:
 
 
 def slow_cut(piece: bytes, window: int) -> list[bytes]:
-    """The longest part that ends between two characters, else `window` bytes, again and again."""
+    """The part that ends before the last word to begin late in the window, else the longest that ends between two
+    characters, else `window` bytes, again and again."""
 
     def between(end: int) -> bool:
         def text(data: bytes) -> str:
@@ -86,6 +87,9 @@ def slow_cut(piece: bytes, window: int) -> list[bytes]:
     while start < len(piece):
         ends = [end for end in range(start + 1, min(start + window, len(piece)) + 1) if between(end)]
         end = max(ends, default=start + window)
+        spaces = [at for at in range(max(start + 1, start + window // 2), end) if piece[at : at + 1] == b" "]
+        if end < len(piece) and spaces and piece[spaces[-1] - 1 : spaces[-1]] != b" ":
+            end = spaces[-1]
         parts.append(piece[start:end])
         start = end
     return parts
@@ -181,6 +185,11 @@ def test_long_runs_split_and_cut(pattern: str, unit: str) -> None:
     pieces = split(text, pattern)
     assert b"".join(pieces) == text.encode()
     assert b"".join(part for piece in pieces for part in cut(piece, 16)) == text.encode()
+
+
+def test_a_long_sentence_is_cut_before_a_word() -> None:
+    assert cut(b"The cat sat on the mat.", 12) == [b"The cat sat", b" on the mat."]
+    assert cut(b"aaaaaaaa bbbbbbbb", 8) == [b"aaaaaaaa", b" bbbbbbb", b"b"]
 
 
 @given(piece=blobs, window=st.integers(1, 9))

@@ -30,6 +30,7 @@ app = typer.Typer(
 class Preset(StrEnum):
     tiny = "tiny"
     small = "small"
+    superword = "superword"
     paper = "paper"
 
 
@@ -100,6 +101,7 @@ def train(
     Everything goes to the folder --out. An interrupted run continues with the same command and --resume, or with
     --out and --resume alone.
     """
+    from gqvae import terminal
     from gqvae.config import preset as named_preset
     from gqvae.learn import training
 
@@ -121,6 +123,7 @@ def train(
         text = _corpus(corpus, separator, field, on_error)
         training.train(config, text, out, workers=workers)
         _report_skips(text)
+    terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
 
 
 @app.command()

@@ -75,12 +75,12 @@ class QuantizerConfig:
     """Steps between replacements of codes that do not earn their place."""
     revive_until: float = 0.85
     """Share of training after which the codebook is left to settle."""
-    revive_share: float = 0.08
+    revive_share: float = 0.25
     """Largest share of the codebook replaced at once."""
     revival: Literal["needs", "reservoir"] = "needs"
     """needs: codes go to the spans the segmentation pays most for; reservoir: the paper's farthest latents."""
-    reservoir_size: int = 131_072
-    reservoir_per_step: int = 2_500
+    reservoir_size: int = 32_768
+    reservoir_per_step: int = 512
 
     def __post_init__(self) -> None:
         _positive(self, "code_width", "candidates", "revive_every", "reservoir_size", "reservoir_per_step")
@@ -221,6 +221,16 @@ def _small() -> Config:
     )
 
 
+def _superword() -> Config:
+    """Tokens that cross spaces: pieces are sentences, in windows of 64 bytes. Two CPU cores, under an hour."""
+    return Config(
+        vocab_size=8_192,
+        pretokens=PretokenConfig(pattern="sentence", window=64),
+        model=ModelConfig(longest_token=32),
+        training=TrainingConfig(steps=3_000, sample_pretokens=4_096),
+    )
+
+
 def _paper() -> Config:
     """The paper's sizes and schedule [paper code], on bytes instead of ASCII."""
     return Config(
@@ -237,7 +247,14 @@ def _paper() -> Config:
             longest_token=10,
         ),
         quantizer=QuantizerConfig(
-            name="gradient", codes=50_000, candidates=1, warmup_steps=500, revive_every=250, revival="reservoir"
+            name="gradient",
+            codes=50_000,
+            candidates=1,
+            warmup_steps=500,
+            revive_every=250,
+            revival="reservoir",
+            reservoir_size=131_072,
+            reservoir_per_step=2_500,
         ),
         objective=ObjectiveConfig(name="gates", alpha=3.0),
         training=TrainingConfig(
@@ -254,7 +271,7 @@ def _paper() -> Config:
     )
 
 
-_PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}
+_PRESETS = {"tiny": _tiny, "small": _small, "superword": _superword, "paper": _paper}
 
 
 def _build(cls: type, values: Any, prefix: str) -> Any:

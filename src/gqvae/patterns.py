@@ -21,6 +21,7 @@ from gqvae.errors import GqvaeError
 # only what the `regex` module and Hugging Face's Split(Regex(...)) read alike: no possessive quantifiers, as
 # "{1,3}+" differs and they gain nothing here. GPT-2's contractions are factored out: the same pieces, faster.
 # The paper's r"\s+" finds nothing but the spaces; "whitespace" here is a word with the space before it.
+# "sentence" is ours: up to the end of a sentence or line, with closing quotes and newlines.
 _GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _GPT4_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PATTERNS: dict[str, str | None] = {
@@ -29,8 +30,11 @@ PATTERNS: dict[str, str | None] = {
     "gpt4-2digits": rf"{_GPT4}|\p{{N}}{{1,2}}|{_GPT4_REST}",
     "punct": rf" ?\p{{L}}+|\p{{N}}{{1,3}}|{_GPT4_REST}",
     "whitespace": r" ?\S+|\s+(?!\S)|\s+",
+    "sentence": r"[^.!?\n]+[.!?]*[\"'”’)]*\n*|[.!?]+[\"'”’)]*\n*|\n+",
     "none": None,
 }
+# Patterns that keep whole words together, so that tokens may cross spaces.
+_ACROSS_WORDS = ("sentence", "none")
 
 # Letters and numbers new in Unicode 17 and 18: `regex` knows them, tokenizers 0.23 (Unicode 16) does not. So
 # that both split alike they count as what they were, unassigned. A test compares all code points.
@@ -54,10 +58,11 @@ _NEWER = re.compile(f"[{_NEWER_BELOW}{_NEWER_ABOVE}]")
 _MAYBE_NEWER = re.compile(rf"[{_NEWER_BELOW}\U00010000-\U0010ffff]")
 _UNASSIGNED = "\ufdd0"  # a noncharacter: unassigned for ever, neither letter, number nor space
 
-# Places where every pattern has a boundary and the text on either side splits as it does in the whole: before
+# Places where every pattern of words has a boundary and the text on either side splits as it does in the whole: before
 # a space that a word follows, and after a lone newline. `re` counts U+001C..1F as spaces, unlike `regex`: so
 # this misses a few places and never finds a wrong one.
 _SAFE_CUT = re.compile(r" (?=\S)|(?<=\S\n)(?=\S)")
+_SAFE_SENTENCE_CUT = re.compile(r"(?<=\n)(?=[^\n])")
 
 
 def split(text: str | bytes, pattern: str) -> list[bytes]:
@@ -78,7 +83,8 @@ def split(text: str | bytes, pattern: str) -> list[bytes]:
 
 
 def cut(piece: bytes, window: int) -> list[bytes]:
-    """Cut `piece` into parts of at most `window` bytes, as few and as early full as UTF-8 boundaries allow.
+    """Cut `piece` into parts of at most `window` bytes: before the last word that begins in the second half of the
+    window, or else as late as UTF-8 boundaries allow.
 
     A byte that is not UTF-8 is a character of its own; a character longer than the window is cut within.
     """
@@ -86,8 +92,6 @@ def cut(piece: bytes, window: int) -> list[bytes]:
         raise GqvaeError(f"window is {window} bytes; it must be at least 1")
     if len(piece) <= window:
         return [piece] if piece else []
-    if piece.isascii():
-        return [piece[start : start + window] for start in range(0, len(piece), window)]
     # As long as the piece; bytes that are not UTF-8 have become "?".
     valid = piece.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
     parts, start = [], 0
@@ -96,9 +100,16 @@ def cut(piece: bytes, window: int) -> list[bytes]:
         while start < end < len(piece) and valid[end] & 0xC0 == 0x80:  # within a character
             end -= 1
         end = end if end > start else start + window
+        word = piece.rfind(b" ", start + window // 2, end) if end < len(piece) else -1
+        end = word if word > start and piece[word - 1] != ord(" ") else end
         parts.append(piece[start:end])
         start = end
     return parts
+
+
+def begins_at_words(pattern: str) -> bool:
+    """Whether a pretoken begins at every space that a non-space follows, whatever comes after."""
+    return pattern not in _ACROSS_WORDS
 
 
 def safe_blocks(text: str, pattern: str, size: int) -> Iterator[str]:
@@ -110,7 +121,8 @@ def safe_blocks(text: str, pattern: str, size: int) -> Iterator[str]:
         yield text
         return
     start = 0
-    while found := _SAFE_CUT.search(text, start + size):
+    safe_cut = _SAFE_CUT if begins_at_words(pattern) else _SAFE_SENTENCE_CUT
+    while found := safe_cut.search(text, start + size):
         yield text[start : found.start()]
         start = found.start()
     yield text[start:]

@@ -26,14 +26,14 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
 from gqvae.parallel import encode_in_processes
-from gqvae.patterns import PATTERNS, split_text
+from gqvae.patterns import PATTERNS, begins_at_words, split_text
 from gqvae.validation import checked_name, checked_provenance, checked_scores
 from gqvae.viterbi import Children, best_lengths, build_trie
 from gqvae.vocabulary import Vocabulary
 
 SpecialNames = Literal["all"] | Collection[str]
 
-# In every pattern a pretoken begins at a space that a non-space follows, and no match before it depends on
+# In patterns of words a pretoken begins at a space that a non-space follows, and no match before it depends on
 # what comes after that space. So text can be cut there without the pattern, which is slow, and every word
 # memoised.
 _WORD_START = re.compile(r" (?=\S)")
@@ -240,7 +240,7 @@ class Tokenizer:
         return ids
 
     def _encode_ordinary(self, text: str) -> list[int]:
-        if PATTERNS[self.pattern] is None:
+        if not begins_at_words(self.pattern):
             return list(self._encode_piecewise(text))
         words = _WORD_START.split(text)
         ids = list(self._encode_piecewise(words[0]))

@@ -78,12 +78,6 @@ def load_model(path: Path, model: nn.Module) -> int:
     return step
 
 
-def codes_in(path: Path) -> int:
-    """V of the checkpoint."""
-    with safe_open(path, "pt") as file:
-        return int(file.get_slice("model.quantizer.codes").get_shape()[0])
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], int]:
     try:
         with safe_open(path, "pt") as file:

@@ -34,7 +34,7 @@ class Batches:
     def __init__(self, table: PretokenTable, exponent: float, batch_bytes: int) -> None:
         self.batch_bytes = batch_bytes
         groups = by_length(table.pieces)
-        weights = torch.from_numpy(table.counts).double() ** exponent
+        weights = torch.tensor(table.counts, dtype=torch.double) ** exponent
         self.lengths = list(groups)
         self.pieces = [as_tensor([table.pieces[i] for i in group]) for group in groups.values()]
         self.weights = [weights[group] for group in groups.values()]
@@ -62,7 +62,7 @@ class Sample:
     def of(cls, table: PretokenTable, size: int, generator: torch.Generator) -> "Sample":
         """About `size` pieces, the frequent ones surely, a rare one by chance and then weighted up: totals stay
         unbiased (Poisson sampling with probability proportional to the root of the count)."""
-        counts = torch.from_numpy(table.counts).double()
+        counts = torch.tensor(table.counts, dtype=torch.double)
         if len(counts) <= size:
             return cls(table.pieces, counts.tolist())
         roots = counts.sqrt()

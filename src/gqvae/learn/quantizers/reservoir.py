@@ -22,7 +22,7 @@ class Reservoir(nn.Module):
     @torch.no_grad()
     def offer(self, latents: Tensor, errors: Tensor) -> None:
         """Keep the latents (N, D) of the largest errors (N,), over the oldest kept."""
-        farthest = latents[errors.topk(min(self.per_step, len(errors))).indices]
+        farthest = latents[errors.topk(min(self.per_step, self.size, len(errors))).indices]
         room = max(0, min(len(farthest), self.size - len(self.latents)))
         self.latents = torch.cat([self.latents, farthest[:room]])
         if rest := len(farthest) - room:

@@ -1,0 +1,64 @@
+"""A training small enough for tests, and slow twins that several tests use."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydoc_data.topics import topics
+
+from gqvae.config import Config, ModelConfig, PretokenConfig, QuantizerConfig, TrainingConfig
+from gqvae.corpus import Corpus
+from gqvae.learn.model import GQVAE
+from gqvae.learn.quantizers import make_quantizer
+
+TINY = Config(
+    vocab_size=360,
+    pretokens=PretokenConfig(window=12, held_out=0.2),
+    model=ModelConfig(
+        width=32, heads=2, encoder_layers=1, gater_layers=1, gater_channels=8,
+        decoder_layers=1, decoder_width=48, character_width=16, longest_token=8,
+    ),
+    quantizer=QuantizerConfig(
+        code_width=12, candidates=4, warmup_steps=10, revive_every=10, reservoir_size=500, reservoir_per_step=50
+    ),
+    training=TrainingConfig(
+        steps=80, batch_bytes=512, learning_rate=4e-3, warmup_steps=5, sample_pretokens=300,
+        log_every=20, checkpoint_every=15, threads=1, accelerator="cpu",
+    ),
+)  # fmt: skip
+
+OBJECTIVES = ("marginal", "gates")
+QUANTIZERS = ("cosine", "ema", "gradient")
+
+
+def vary(config: Config, **sections: dict[str, Any]) -> Config:
+    """`config` with some settings of some sections changed: vary(TINY, training={"steps": 5})."""
+    return replace(config, **{name: replace(getattr(config, name), **to) for name, to in sections.items()})
+
+
+def write_corpus(path: Path, documents: int = 24, characters: int = 1500) -> Corpus:
+    """The beginnings of some documentation topics."""
+    texts = [topics[name][:characters] for name in sorted(topics)][:documents]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return Corpus((str(path),))
+
+
+def new_model(quantizer: str = "cosine", codes: int = 20, config: Config = TINY, seed: int = 0) -> GQVAE:
+    """An untrained model in evaluation mode."""
+    torch.manual_seed(seed)
+    settings = replace(config.quantizer, name=quantizer)
+    return GQVAE(
+        config.model, make_quantizer(settings, codes, config.model.width), config.pretokens.window
+    ).eval()
+
+
+def tilings(length: int, longest: int) -> Iterator[list[tuple[int, int]]]:
+    """Every segmentation of `length` bytes into tokens of at most `longest`, as spans (t, k) in order."""
+    if length == 0:
+        yield []
+    for size in range(1, min(longest, length) + 1):
+        for before in tilings(length - size, longest):
+            yield [*before, (length - 1, size - 1)]

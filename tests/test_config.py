@@ -1,0 +1,120 @@
+"""Settings: what is refused, what is understood, and that they survive JSON."""
+
+import json
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from gqvae.config import Config, preset
+from gqvae.errors import GqvaeError
+
+PRESETS = ("tiny", "small", "paper")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_json(name: str) -> None:
+    config = preset(name)
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_the_papers_preset_is_the_paper() -> None:
+    config = preset("paper")
+    assert (config.model.width, config.quantizer.codes, config.quantizer.name) == (1024, 50_000, "gradient")
+    assert (config.objective.name, config.quantizer.revival, config.training.learning_rate) == ("gates", "reservoir", 1e-4)
+    assert config.training.amsgrad
+
+
+def test_an_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(GqvaeError, match="tiny, small, paper"):
+        preset("huge")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("seed=7", 7),
+        ("vocab_size=none", None),
+        ("training.learning_rate=1e-3", 1e-3),
+        ("training.amsgrad=true", True),
+        ("training.amsgrad=false", False),
+        (" model.width = 64 ", 64),
+        ("quantizer.codes=12", 12),
+        ("quantizer.codes=none", None),
+        ("quantizer.name=ema", "ema"),
+        ("objective.name=gates", "gates"),
+        ("objective.target_rate=0.25", 0.25),
+        ("objective.reconstruction=2,8", (2.0, 8.0)),
+        ("training.precision=bf16-mixed", "bf16-mixed"),
+    ],
+)
+def test_an_override_takes_the_type_of_its_setting(assignment: str, value: object) -> None:
+    config = preset("tiny").override([assignment])
+    found: Any = config
+    for part in assignment.partition("=")[0].strip().split("."):
+        found = getattr(found, part)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
+    config = preset("small").override(["seed=1", "model.heads=4", "seed=2"])
+    assert config.seed == 2
+    assert config.difference(preset("small")) == "seed: 2, not 0"
+    assert config.override(["seed=0", "model.heads=8"]) == preset("small")
+    assert preset("small").override([]).difference(preset("small")) == "none"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.step=5", r"unknown setting 'training.step'; there are: .*training\.steps"),
+        ("steps=5", "unknown setting 'steps'"),
+        ("model=5", "unknown setting 'model'"),
+        ("no.such.thing=5", "unknown setting"),
+        ("seed.deeper=5", "unknown setting"),
+        ("seed", "not of the form key=value"),
+        ("seed=x", "seed: 'x' is not valid"),
+        ("seed=1.5", "seed: '1.5' is not valid"),
+        ("training.amsgrad=maybe", r"training\.amsgrad: 'maybe' is not valid"),
+        ("objective.ramp=1", "needs 2 values"),
+        ("objective.name=magic", "name must be one of marginal, gates, not 'magic'"),
+        ("quantizer.name=magic", "cosine, ema, gradient"),
+        ("quantizer.revival=magic", "needs, reservoir"),
+        ("training.steps=0", "steps must be positive"),
+        ("model.heads=7", "must be a multiple"),
+        ("vocab_size=256", "at least 258"),
+        ("model.longest_token=40", "cannot exceed"),
+        ("quantizer.decay=1.5", "between 0 and 1"),
+    ],
+)
+def test_a_bad_override_is_refused_by_name(assignment: str, message: str) -> None:
+    with pytest.raises(GqvaeError, match=message):
+        preset("tiny").override([assignment])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"colour": 1}, "unknown key colour"),
+        ({"model": {"wdith": 1}}, r"unknown key model\.wdith; there are: width"),
+        ({"model": 3}, "model. must be a table"),
+        ([], "must be a table"),
+        (None, "must be a table"),
+        ({"seed": 1.5}, "needs a whole number"),
+        ({"seed": None}, "seed: None is not valid"),
+        ({"objective": {"ramp": 3}}, r"objective\.ramp: 3 is not valid"),
+    ],
+)
+def test_bad_json_is_refused_by_name(values: Any, message: str) -> None:
+    with pytest.raises(GqvaeError, match=message):
+        Config.from_dict(values)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert Config.from_dict({"model": {"width": 64}}) == preset("tiny").override(["model.width=64"])
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        preset("tiny").seed = 3  # type: ignore[misc]
