@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import torch
-from pydoc_data.topics import topics
 
 from gqvae.config import Config, ModelConfig, PretokenConfig, QuantizerConfig, TrainingConfig
 from gqvae.corpus import Corpus
@@ -50,9 +50,7 @@ def new_model(quantizer: str = "cosine", codes: int = 20, config: Config = TINY,
     """An untrained model in evaluation mode."""
     torch.manual_seed(seed)
     settings = replace(config.quantizer, name=quantizer)
-    return GQVAE(
-        config.model, make_quantizer(settings, codes, config.model.width), config.pretokens.window
-    ).eval()
+    return GQVAE(config.model, make_quantizer(settings, codes, config.model.width), config.pretokens.window).eval()
 
 
 def tilings(length: int, longest: int) -> Iterator[list[tuple[int, int]]]:

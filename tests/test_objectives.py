@@ -15,9 +15,7 @@ from gqvae.learn.model import GQVAE, Decoded, span_costs
 from gqvae.learn.objectives import Gates, Marginal, Outcome, Pins
 
 B, T, K, M, PRICE = 2, 4, 3, 2, 1.5
-SMALL = vary(
-    TINY, model={"longest_token": K}, quantizer={"candidates": M}, objective={"price": PRICE}
-)
+SMALL = vary(TINY, model={"longest_token": K}, quantizer={"candidates": M}, objective={"price": PRICE})
 PRETOKENS = torch.tensor([list(b"abca"), list(b"zz\x00\xff")])
 
 
@@ -183,9 +181,7 @@ def test_only_the_loss_has_a_gradient(objective: type[Marginal] | type[Gates], q
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 @pytest.mark.parametrize("objective", [Marginal, Gates])
-def test_a_step_reaches_every_part_of_the_network(
-    objective: type[Marginal] | type[Gates], quantizer: str
-) -> None:
+def test_a_step_reaches_every_part_of_the_network(objective: type[Marginal] | type[Gates], quantizer: str) -> None:
     model = new_model(quantizer, config=SMALL)
     objective(model, SMALL.objective, SMALL.quantizer)(PRETOKENS, 1.0, True, None).loss.backward()
     idle = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}

@@ -237,6 +237,7 @@ def test_workers_and_block_size_do_not_change_the_table(tmp_path: Path, monkeypa
     alone = count_pretokens(documents, pattern="gpt2", window=16, progress=counted.append)
     assert sum(counted) == alone.total_bytes
     monkeypatch.setattr("gqvae.pretokens._BLOCK", 10_000)  # many batches, and the last document in many blocks
+    monkeypatch.setattr("gqvae.pretokens._BEFORE_PROCESSES", 2)
     shared = count_pretokens(iter(documents), pattern="gpt2", window=16, workers=2)
     alone.save(tmp_path / "alone.parquet")
     shared.save(tmp_path / "shared.parquet")

@@ -148,7 +148,8 @@ def test_ema_follows_its_formula() -> None:
         for code in range(V):
             members = [n for n in range(12) if codes[n] == code]
             masses[code] = 0.9 * masses[code] + 0.1 * sum(weights[n] for n in members)
-            sums[code] = 0.9 * sums[code] + 0.1 * sum((weights[n] * quantizer.project(z[n]) for n in members), 0 * sums[0])
+            total = sum((weights[n] * quantizer.project(z[n]) for n in members), torch.zeros(6))
+            sums[code] = 0.9 * sums[code] + 0.1 * total
     assert_close(quantizer.masses, torch.tensor(masses))
     assert_close(quantizer.sums, torch.stack(sums))
     assert_close(quantizer.codes, torch.stack([total / total.norm() for total in sums]))

@@ -93,7 +93,9 @@ def train(
     separator: SeparatorLine = None,
     field: Field = "text",
     on_error: BadDocuments = OnError.fail,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that count pretokens.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that count a large corpus. Default: one a core.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train a GQ-VAE on a corpus.

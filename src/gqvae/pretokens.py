@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["PATTERNS", "PretokenTable", "count_pretokens", "cut", "split"]
 
 _BLOCK = 1 << 20  # characters of a block of a long document, bytes of a batch
+_BEFORE_PROCESSES = 16  # batches counted here first: a corpus that is done by then is done before processes start
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,8 @@ def count_pretokens(
 ) -> PretokenTable:
     """Count the pretokens of all documents, those longer than `window` bytes cut by `cut`.
 
-    workers: processes; 0 or 1 counts in this one. The table is the same whatever the number. Memory grows
-    with the distinct pretokens and the longest document, not with the corpus.
+    workers: processes, which start only after the first few MiB; 0 or 1 counts in this one. The table is the same
+    whatever the number. Memory grows with the distinct pretokens and the longest document, not with the corpus.
     progress: called with the bytes of each batch when it is counted (about 1 MiB).
     """
     compiled_pattern(pattern)
@@ -116,7 +117,9 @@ def count_pretokens(
     corpus = _Batches(documents, pattern)
     count = partial(_count_batch, pattern=pattern, window=window)
     totals: Counter[bytes] = Counter()
-    for counts, size in _in_processes(count, corpus, workers) if workers > 1 else map(count, corpus):
+    batches = iter(corpus)
+    here = map(count, batches if workers < 2 else islice(batches, _BEFORE_PROCESSES))
+    for counts, size in chain(here, _in_processes(count, batches, workers)):
         totals.update(counts)
         if progress:
             progress(size)
@@ -180,7 +183,7 @@ _Counted = tuple[dict[bytes, int], int]
 
 
 def _in_processes(
-    count: Callable[[list[bytes]], _Counted], batches: Iterable[list[bytes]], workers: int
+    count: Callable[[list[bytes]], _Counted], batches: Iterator[list[bytes]], workers: int
 ) -> Iterator[_Counted]:
     """`map(count, batches)` over processes, with no more than two batches a process read ahead."""
     from concurrent.futures import ProcessPoolExecutor
@@ -188,10 +191,13 @@ def _in_processes(
     from multiprocessing import get_context
 
     # spawn, not fork: the caller may have torch's threads running, and a fork of those can hang.
+    first = next(batches, None)
+    if first is None:
+        return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     waiting: deque[Future[_Counted]] = deque()
     try:
-        for batch in batches:
+        for batch in chain([first], batches):
             waiting.append(pool.submit(count, batch))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()

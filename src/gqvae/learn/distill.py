@@ -29,9 +29,6 @@ from gqvae.terminal import say
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
-ROUNDS = 12
-"""Passes that fill and clean the vocabulary; each adds at most half of what is missing, since needs overlap."""
-
 
 def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | None = None) -> dict[str, Any]:
     """Distill the run in `folder` into a tokenizer in `out`; returns (and writes beside it) the report.
@@ -89,25 +86,25 @@ def choose(strings: Counter[bytes], table: PretokenTable, size: int | None, long
     value = worths(strings, strings.keys(), longest)
     chosen = set(sorted(strings, key=lambda string: (-value[string], string))[:room])
     counts = table.counts.tolist()
-    for _ in range(ROUNDS):
+    # needs overlap, so each round fills half of what is missing; it ends, as every round leaves fewer tokens
+    while True:
         spelled = [(spell(piece, chosen, longest), count) for piece, count in zip(table.pieces, counts, strict=True)]
         used = usage(spelled)
         chosen = {string for string in chosen if used[string]}
         missing = room - len(chosen)
         if not missing:
-            break
-        wanted = needs(spelled, chosen | _SINGLE_BYTES, longest)
+            return sorted(chosen)
+        wanted = needs(spelled, chosen | _GIVEN, longest)
+        if not wanted:
+            raise GqvaeError(
+                f"the text has use for {len(chosen) + 256 + len(SPECIALS)} ids, not {size}: "
+                "lower --vocab-size, or train on more"
+            )
         neediest = sorted(wanted, key=lambda span: (-wanted[span], span))
         chosen |= set(neediest[: missing if missing < 8 else (missing + 1) // 2])
-    if len(chosen) < room:
-        raise GqvaeError(
-            f"the text has spans for {len(chosen) + 256 + len(SPECIALS)} ids, not {size}: "
-            "lower --vocab-size, or train on more"
-        )
-    return sorted(chosen)
 
 
-_SINGLE_BYTES = {bytes([value]) for value in range(256)}
+_GIVEN = {bytes([value]) for value in range(256)} | {name.encode() for name in SPECIALS}
 
 
 def _codebook_strings(segmenter: Segmenter, segmented: Sequence[Segmented], table: PretokenTable) -> Counter[bytes]:

@@ -119,5 +119,5 @@ def _set_aside(documents: Iterator[str], share: float, file: TextIO) -> Iterator
         if not is_held_out(document, share):
             yield document
         elif size < HELD_OUT_BYTES:
-            size += len(document)
+            size += len(document.encode())
             file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gqvae.pretokens import PretokenTable
+from gqvae.validation import SCORE_DECIMALS
 from gqvae.viterbi import best_lengths, build_trie
 from gqvae.vocabulary import Vocabulary
 
@@ -43,7 +44,7 @@ def fit_scores(vocabulary: Vocabulary, table: PretokenTable, wanted: Ids) -> Fit
     log_probs = _log_probs(vocabulary, wanted, counts)
     best = Fitted([], -1.0)
     for eta in ETAS:
-        scores = [-1 + eta * log_prob for log_prob in log_probs]
+        scores = [round(-1 + eta * log_prob, SCORE_DECIMALS) for log_prob in log_probs]
         best = max(best, _judged(scores, static_ids(vocabulary, scores, table.pieces), wanted, counts), key=_agreement)
     scores = best.scores
     for number in range(ROUNDS):
@@ -106,4 +107,7 @@ def _corrected(
                 errors[id_] += weight
             for id_ in a:
                 errors[id_] -= weight
-    return [score + rate * error / use for score, error, use in zip(scores, errors, uses, strict=True)]
+    return [
+        round(score + rate * error / use, SCORE_DECIMALS)  # as the tokenizer keeps them: what is judged is what ships
+        for score, error, use in zip(scores, errors, uses, strict=True)
+    ]

@@ -5,6 +5,7 @@ The loop is ours because codes move between steps; devices, precision and the ba
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,9 +44,12 @@ MEASURE_PRETOKENS = 2_048  # distinct held-out pretokens behind each row of the 
 DEAD = 0.5  # summed assignments since the last round below which the reservoir replaces a code
 
 
-def train(config: Config, corpus: Corpus, out: Path, *, workers: int = 1) -> Run:
-    """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run."""
-    run = Run.prepare(out, config, corpus, workers)
+def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = None) -> Run:
+    """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run.
+
+    workers: processes that count a large corpus; None for one a core.
+    """
+    run = Run.prepare(out, config, corpus, workers or os.cpu_count() or 1)
     Trainer(run).fit()
     return run
 
