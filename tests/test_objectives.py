@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from gqvae.config import ObjectiveConfig
 from gqvae.learn.model import GQVAE, Decoded, span_costs
-from gqvae.learn.objectives import Gates, Marginal, Outcome, Pins
+from gqvae.learn.objectives import Gates, Marginal, Outcome, Phase, Pins
 
 B, T, K, M, PRICE = 2, 4, 3, 2, 1.5
 SMALL = vary(TINY, model={"longest_token": K}, quantizer={"candidates": M}, objective={"price": PRICE})
@@ -45,7 +45,7 @@ def edge_table(model: GQVAE, weight: float) -> tuple[dict[tuple[int, int, int], 
 def test_the_marginal_is_a_sum_over_segmentations_and_codes(quantizer: str) -> None:
     objective, weight = marginal(quantizer), 2.0
     with torch.no_grad():
-        outcome = objective(PRETOKENS, weight, True, None)
+        outcome = objective(PRETOKENS, Phase(True, weight, None))
         edges, nearest = edge_table(objective.model, weight)
         vectors = objective.model.quantizer.table()[nearest[..., 0]]
         gates = objective.model.gate(vectors).sigmoid()
@@ -72,15 +72,15 @@ def test_the_marginal_is_a_sum_over_segmentations_and_codes(quantizer: str) -> N
     assert_close(outcome.nats_per_byte, torch.tensor(nats))
     assert_close(outcome.soft_tokens, torch.tensor(tokens))
     assert_close(outcome.gates, gates)
-    _, codes, weights = outcome.assigned
-    assert_close(torch.zeros(20).index_add_(0, codes, weights), used)
+    codes, weights = outcome.assigned
+    assert_close(torch.zeros(20).index_add_(0, codes.flatten(), weights.flatten()), used)
 
 
 @pytest.mark.parametrize("quantized", [False, True])
 def test_the_gradient_of_the_marginal_weighs_each_cost_by_its_posterior(quantized: bool) -> None:
     """d loss / d (weight of reconstruction) is the expected cost of the spans in use."""
     weight = torch.tensor(2.0, requires_grad=True)
-    outcome = marginal()(PRETOKENS, weight, quantized, None)
+    outcome = marginal()(PRETOKENS, Phase(quantized, weight, None))
     (expected,) = torch.autograd.grad(outcome.loss, weight)
     assert_close(expected, outcome.nats_per_byte)
 
@@ -90,7 +90,7 @@ def test_the_gater_learns_from_the_others_and_teaches_them_nothing() -> None:
     objective = marginal()
     model = objective.model
     gater = list(model.gater.parameters())
-    outcome = objective(PRETOKENS, 1.0, True, None)
+    outcome = objective(PRETOKENS, Phase(True, 1.0, None))
     learns = torch.autograd.grad(outcome.loss, gater, retain_graph=True)
     assert any(gradient.abs().sum() > 0 for gradient in learns)
     others = [p for name, p in model.named_parameters() if not name.startswith("gater.")]
@@ -98,7 +98,7 @@ def test_the_gater_learns_from_the_others_and_teaches_them_nothing() -> None:
     with torch.no_grad():
         for parameter in gater:
             parameter += torch.randn_like(parameter)
-    after = torch.autograd.grad(objective(PRETOKENS, 1.0, True, None).loss, others)
+    after = torch.autograd.grad(objective(PRETOKENS, Phase(True, 1.0, None)).loss, others)
     for old, new in zip(before, after, strict=True):
         assert_close(old, new)
 
@@ -107,7 +107,7 @@ def test_the_warm_up_also_spells_what_lies_behind_each_byte() -> None:
     objective = marginal()
     model = objective.model
     with torch.no_grad():
-        outcome = objective(PRETOKENS, 1.0, False, None)
+        outcome = objective(PRETOKENS, Phase(False, 1.0, None))
         decoded = model.decode(model.quantizer.continuous(model.encode(PRETOKENS)))
     costs = span_costs(decoded, PRETOKENS)
     loss = 0.0
@@ -153,7 +153,7 @@ def gates_loss(model: GQVAE, settings: ObjectiveConfig, distances: Tensor, vecto
 def test_the_gates_objective_is_the_papers(quantizer: str, quantized: bool, target_rate: float | None) -> None:
     config = vary(SMALL, model={"longest_token": T + 1}, objective={"name": "gates", "target_rate": target_rate})
     model = new_model(quantizer, config=config)
-    outcome = Gates(model, config.objective, config.quantizer)(PRETOKENS, 1.0, quantized, None)
+    outcome = Gates(model, config.objective, config.quantizer)(PRETOKENS, Phase(quantized, 1.0, None))
     latents = model.encode(PRETOKENS)
     if quantized:
         snapped = model.quantizer(latents)
@@ -170,7 +170,7 @@ def test_the_gates_objective_is_the_papers(quantizer: str, quantized: bool, targ
 @pytest.mark.parametrize("quantized", [False, True])
 def test_only_the_loss_has_a_gradient(objective: type[Marginal] | type[Gates], quantized: bool) -> None:
     model = new_model(config=SMALL)
-    outcome: Outcome = objective(model, SMALL.objective, SMALL.quantizer)(PRETOKENS, 1.0, quantized, None)
+    outcome: Outcome = objective(model, SMALL.objective, SMALL.quantizer)(PRETOKENS, Phase(quantized, 1.0, None))
     assert outcome.loss.requires_grad
     others = [outcome.nats_per_byte, outcome.soft_tokens, outcome.gates, outcome.latents, outcome.errors]
     assert not any(tensor.requires_grad for tensor in [*others, *(outcome.assigned or ())])
@@ -183,7 +183,7 @@ def test_only_the_loss_has_a_gradient(objective: type[Marginal] | type[Gates], q
 @pytest.mark.parametrize("objective", [Marginal, Gates])
 def test_a_step_reaches_every_part_of_the_network(objective: type[Marginal] | type[Gates], quantizer: str) -> None:
     model = new_model(quantizer, config=SMALL)
-    objective(model, SMALL.objective, SMALL.quantizer)(PRETOKENS, 1.0, True, None).loss.backward()
+    objective(model, SMALL.objective, SMALL.quantizer)(PRETOKENS, Phase(True, 1.0, None)).loss.backward()
     idle = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
     # only the marginal reads the temperature; the bias of keys has no effect in any attention
     assert {name for name in idle if not name.endswith("project_in.bias")} <= {"quantizer.log_scale"}
@@ -213,5 +213,5 @@ def test_pins_cost_what_the_decoder_needs_for_their_strings() -> None:
 def test_pins_add_to_the_marginal() -> None:
     objective = marginal()
     pins = Pins(torch.tensor([3]), torch.tensor([[98, 97, 0]]), torch.tensor([2]))
-    extra = objective(PRETOKENS, 1.0, True, pins).loss - objective(PRETOKENS, 1.0, True, None).loss
+    extra = objective(PRETOKENS, Phase(True, 1.0, pins)).loss - objective(PRETOKENS, Phase(True, 1.0, None)).loss
     assert_close(extra, pins.cost(objective.model.decode_codebook(), pins.rows))

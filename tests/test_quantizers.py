@@ -129,10 +129,10 @@ def test_a_replaced_code_is_the_nearest_of_its_latent(name: str) -> None:
 @torch.no_grad()
 def test_the_state_is_all_there_is(name: str) -> None:
     quantizer, copy, z = make(name), make(name, seed=5), latents(40)
-    quantizer.assign(z, quantizer(z).indices, torch.rand(40))
+    quantizer.assign(z, quantizer(z).indices[:, None], torch.rand(40, 1))
     copy.load_state_dict(quantizer.state_dict())
     for each in (quantizer, copy):
-        each.assign(latents(9, seed=3), torch.arange(9), torch.ones(9))
+        each.assign(latents(9, seed=3), torch.arange(9)[:, None], torch.ones(9, 1))
     assert torch.equal(copy.candidates(z, 5).log_probs, quantizer.candidates(z, 5).log_probs)
 
 
@@ -144,7 +144,7 @@ def test_ema_follows_its_formula() -> None:
     for step in range(3):
         z, codes = latents(12, seed=step), torch.randint(0, 5, (12,)).tolist()
         weights = torch.rand(12).tolist()
-        quantizer.assign(z, torch.tensor(codes), torch.tensor(weights))
+        quantizer.assign(z, torch.tensor(codes)[:, None], torch.tensor(weights)[:, None])
         for code in range(V):
             members = [n for n in range(12) if codes[n] == code]
             masses[code] = 0.9 * masses[code] + 0.1 * sum(weights[n] for n in members)
@@ -160,7 +160,7 @@ def test_a_code_of_ema_that_nobody_uses_stays_where_it_is() -> None:
     quantizer = EMAQuantizer(V, D, 6, 0.25, decay=0.5)
     before = quantizer.codes.clone()
     for _ in range(200):
-        quantizer.assign(latents(3), torch.zeros(3, dtype=torch.long), torch.ones(3))
+        quantizer.assign(latents(3), torch.zeros(3, 1, dtype=torch.long), torch.ones(3, 1))
     assert_close(quantizer.codes[1:], before[1:])
     assert torch.isfinite(quantizer.codes).all()
 

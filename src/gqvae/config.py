@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from gqvae.errors import GqvaeError
+from gqvae.patterns import PATTERNS
 
 SPECIALS = ("<|endoftext|>",)
 
@@ -27,6 +29,11 @@ class PretokenConfig:
     """Longest pretoken the model reads, in bytes (the paper's T); longer ones are cut at characters."""
     held_out: float = 0.05
     """Share of documents (by hash) kept from training to measure on."""
+
+    def __post_init__(self) -> None:
+        _one_of(self, "pattern", tuple(PATTERNS))
+        _positive(self, "window")
+        _share(self, "held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +56,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "width", "heads", "encoder_layers", "decoder_layers", "decoder_width", "longest_token")
+        if self.longest_token > 255:
+            raise GqvaeError("longest_token: a token has at most 255 bytes")
         if self.width % self.heads:
             raise GqvaeError(f"model.width ({self.width}) must be a multiple of model.heads ({self.heads})")
 
@@ -83,6 +92,9 @@ class QuantizerConfig:
     reservoir_per_step: int = 512
 
     def __post_init__(self) -> None:
+        if self.codes is not None:
+            _positive(self, "codes")
+        _not_negative(self, "commitment", "warmup_steps")
         _positive(self, "code_width", "candidates", "revive_every", "reservoir_size", "reservoir_per_step")
         _share(self, "revive_until", "revive_share", "decay")
         _one_of(self, "name", ("cosine", "ema", "gradient"))
@@ -111,6 +123,9 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         _one_of(self, "name", ("marginal", "gates"))
+        _not_negative(self, "price", "alpha", "rate_weight", "length_weight")
+        if min(self.reconstruction) <= 0 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
+            raise GqvaeError("objective.reconstruction must be positive, objective.ramp two rising shares of training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +153,16 @@ class TrainingConfig:
     threads: int = 0
     """Torch threads; 0 leaves torch's choice."""
     precision: str = "32-true"
-    """Fabric's precision string; the reported figures use 32-true."""
+    """32-true | bf16-mixed | 16-mixed, as Fabric names them; the reported figures use 32-true."""
     accelerator: str = "auto"
+    """auto | cpu | cuda | mps"""
 
     def __post_init__(self) -> None:
+        _one_of(self, "precision", ("32-true", "bf16-mixed", "16-mixed"))
+        _one_of(self, "accelerator", ("auto", "cpu", "cuda", "mps"))
+        _not_negative(self, "warmup_steps", "weight_decay", "threads", "count_exponent")
+        _positive(self, "codebook_learning_rate", "clip")
+        _share(self, "final_learning_rate")
         _positive(self, "steps", "batch_bytes", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
 
 
@@ -303,8 +324,14 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             return value  # the dataclass itself checks and lists the choices
         if hint is bool:
             return {"true": True, "false": False, True: True, False: False}[value]
+        if hint is str:
+            if not isinstance(value, str):
+                raise ValueError("needs text")
+            return value
         if hint is int and isinstance(value, float) and not value.is_integer():
             raise ValueError("needs a whole number")
+        if hint is float and not math.isfinite(float(value)):
+            raise ValueError("needs a finite number")
         return hint(value)
     except (ValueError, TypeError, KeyError) as error:
         raise GqvaeError(f"{name}: {value!r} is not valid ({error})") from error
@@ -322,6 +349,12 @@ def _positive(config: Any, *names: str) -> None:
     for name in names:
         if getattr(config, name) <= 0:
             raise GqvaeError(f"{name} must be positive, not {getattr(config, name)}")
+
+
+def _not_negative(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 0:
+            raise GqvaeError(f"{name} must not be negative, but is {getattr(config, name)}")
 
 
 def _share(config: Any, *names: str) -> None:

@@ -146,9 +146,9 @@ def stages_table(report: dict[str, Any]) -> "Table":
     """What the network did, and what came after it: bytes per token of held-out pretokens, stage by stage."""
     from rich.table import Table
 
-    table = Table("stage", "bytes/token", title="from the network to the tokenizer (held-out documents of the run)")
-    for stage, rate_ in report["held_out_bytes_per_token"].items():
-        table.add_row(stage.replace("_", " "), f"{rate_:.4f}")
+    table = Table("stage", "ids", "bytes/token", title="from the network to the tokenizer")
+    for row in report["held_out_stages"]:
+        table.add_row(row["stage"], f"{row['ids']:,}", f"{row['bytes_per_token']:.4f}")
     learned = report["learned_strings"]
     table.caption = f"{learned['from_codes']} of {learned['all']} learned strings are strings of codes"
     return table

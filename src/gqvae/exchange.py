@@ -60,7 +60,7 @@ def runs(tokens: Sequence[bytes], last: int, longest: int) -> Iterator[tuple[int
 def worths(used: Counter[bytes], strings: Collection[bytes], longest: int) -> dict[bytes, float]:
     """Tokens that each string saves over the best spelling without it. A single byte has none: it counts as the spans
     that would be left unspelled."""
-    known = set(strings)
     return {
-        string: used[string] * (UNSPELLED if len(string) == 1 else worth(string, known, longest)) for string in strings
+        string: used[string] * (UNSPELLED if len(string) == 1 else worth(string, strings, longest))
+        for string in strings
     }

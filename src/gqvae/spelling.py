@@ -3,11 +3,12 @@
 from collections.abc import Collection
 
 
-def spell(text: bytes, strings: Collection[bytes], longest: int) -> list[bytes]:
+def spell(text: bytes, strings: Collection[bytes], longest: int, without: bytes | None = None) -> list[bytes]:
     """Spell `text` with the fewest of `strings`; any single byte may be used. Ties go to the longer last string.
 
     Args:
         strings: a set or dict; none longer than `longest` bytes is looked for.
+        without: one of them not to use.
 
     >>> spell(b"showed", {b"sho", b"how", b"wed", b"ed"}, longest=3)
     [b'sho', b'wed']
@@ -16,7 +17,8 @@ def spell(text: bytes, strings: Collection[bytes], longest: int) -> list[bytes]:
     for end in range(1, len(text) + 1):
         best, length = fewest[end - 1] + 1, 1
         for size in range(2, min(longest, end) + 1):
-            if fewest[end - size] + 1 <= best and text[end - size : end] in strings:
+            string = text[end - size : end]
+            if fewest[end - size] + 1 <= best and string in strings and string != without:
                 best, length = fewest[end - size] + 1, size
         fewest.append(best)
         lengths.append(length)
@@ -27,15 +29,10 @@ def spell(text: bytes, strings: Collection[bytes], longest: int) -> list[bytes]:
     return spelled[::-1]
 
 
-def worth(string: bytes, strings: set[bytes], longest: int) -> int:
+def worth(string: bytes, strings: Collection[bytes], longest: int) -> int:
     """Tokens more that one use of `string` would cost if it were not among `strings`.
 
     >>> worth(b"showed", {b"showed", b"sho", b"wed"}, longest=6)
     1
     """
-    present = string in strings
-    strings.discard(string)
-    spelled = len(spell(string, strings, longest))
-    if present:
-        strings.add(string)
-    return spelled - 1
+    return len(spell(string, strings, longest, without=string)) - 1

@@ -7,26 +7,28 @@
 3. Segment again with the codes that were kept, and fit one score a string, so that a plain Viterbi search over static
    scores reproduces the network's choice as far as it can.
 
-The report says what each of these did.
+The report says what each of these did. Its figures are over pretokens, those longer than the window cut as the network
+reads them; the tokenizer itself does not cut.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gqvae.config import SPECIALS
-from gqvae.errors import GqvaeError
-from gqvae.exchange import needs, usage, worths
 from gqvae.files import replacing, write_json
+from gqvae.learn.model import GQVAE
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
-from gqvae.learn.scores import Fitted, agreement, fit_scores, static_ids
+from gqvae.learn.scores import agreement, fit_scores, static_ids
 from gqvae.learn.segmenter import Measures, Segmented, Segmenter
 from gqvae.pretokens import PretokenTable
+from gqvae.selection import GIVEN, choose, in_order_of_use
 from gqvae.spelling import spell
 from gqvae.terminal import say
 from gqvae.tokenizer import Tokenizer
+from gqvae.validation import checked_name
 from gqvae.vocabulary import Vocabulary
 
 
@@ -38,73 +40,38 @@ def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | 
 
     Args:
         vocab_size: exactly so many ids; default: what the run was trained for, or what its codes give.
+        name: what reports call the tokenizer; default: the name of `out`.
     """
+    name = checked_name(name or out.resolve().name)
     run = Run.open(folder)
     size = vocab_size if vocab_size is not None else run.config.vocab_size
-    model = run.trained_model()
+    model, table = run.trained_model(), run.pretokens
     report: dict[str, Any] = {"network": {}}
     for mode in ("gates", "viterbi"):
         say(f"segmenting with the network ({mode})")
         segmenter = run.segmenter(mode, model)
-        segmented = segmenter.segment(run.pretokens.pieces)
-        report["network"][mode] = _measures(run.pretokens, segmented, segmenter)
+        segmented = segmenter.segment(table.pieces)
+        report["network"][mode] = _measures(table, segmented, segmenter)
 
     say("choosing the vocabulary")
-    strings = _codebook_strings(segmenter, segmented, run.pretokens)
+    strings = _codebook_strings(segmenter, segmented, table)
+    learned = choose(strings, table, size, run.config.model.longest_token)
     report["codebook"] = _codebook_report(segmenter.strings, strings)
-    learned = choose(strings, run.pretokens, size, run.config.model.longest_token)
-    from_codes = sum(string in strings for string in learned)
-    report["learned_strings"] = {"all": len(learned), "from_codes": from_codes, "filled_in": len(learned) - from_codes}
+    own = [string for string in learned if string in strings]
+    report["learned_strings"] = {"all": len(learned), "from_codes": len(own), "filled_in": len(learned) - len(own)}
 
     say("fitting the static scores")
     vocabulary = Vocabulary(tuple(learned), SPECIALS)
-    neural = NeuralTokenizer(run, vocabulary)
-    ids = neural.ids(run.pretokens.pieces)
-    vocabulary, ids = _by_use(vocabulary, ids, run.pretokens.counts.tolist())
-    fitted = fit_scores(vocabulary, run.pretokens, ids)
-    tokenizer = Tokenizer(
-        vocabulary, fitted.scores, run.config.pretokens.pattern, name or out.resolve().name, _provenance(run)
-    )
-    neural = NeuralTokenizer(run, vocabulary)
-    report |= _final_report(run, tokenizer, neural, fitted, Vocabulary(tuple(s for s in learned if s in strings)))
+    ids = NeuralTokenizer(run, model, vocabulary).ids(table.pieces)
+    vocabulary, ids = in_order_of_use(vocabulary, ids, table.counts.tolist())
+    fitted = fit_scores(vocabulary, table, ids)
+    tokenizer = Tokenizer(vocabulary, fitted.scores, table.pattern, name, _provenance(run))
+    report |= _final_report(run, model, tokenizer, own) | {"agreement_on_training_text": fitted.agreement}
+
     tokenizer.save(out)
-    _save_segmentations(out / "segmentations.parquet", run.pretokens, ids)
+    _save_segmentations(out / "segmentations.parquet", table, ids)
     write_json(out / "report.json", report)
     return report
-
-
-def choose(strings: Counter[bytes], table: PretokenTable, size: int | None, longest: int) -> list[bytes]:
-    """The learned strings of a vocabulary of `size` ids: the best of `strings` (with their uses), then filled up.
-
-    Raises GqvaeError when the text has not enough different spans for so many ids.
-    """
-    if size is None:
-        return sorted(strings)
-    room = size - 256 - len(SPECIALS)
-    if room < 1:
-        raise GqvaeError(f"a vocabulary of {size} ids has no room for learned strings; ask for more")
-    value = worths(strings, strings.keys(), longest)
-    chosen = set(sorted(strings, key=lambda string: (-value[string], string))[:room])
-    counts = table.counts.tolist()
-    # needs overlap, so each round fills half of what is missing; it ends, as every round leaves fewer tokens
-    while True:
-        spelled = [(spell(piece, chosen, longest), count) for piece, count in zip(table.pieces, counts, strict=True)]
-        used = usage(spelled)
-        chosen = {string for string in chosen if used[string]}
-        missing = room - len(chosen)
-        if not missing:
-            return sorted(chosen)
-        wanted = needs(spelled, chosen | _GIVEN, longest)
-        if not wanted:
-            raise GqvaeError(
-                f"the text has use for {len(chosen) + 256 + len(SPECIALS)} ids, not {size}: "
-                "lower --vocab-size, or train on more"
-            )
-        neediest = sorted(wanted, key=lambda span: (-wanted[span], span))
-        chosen |= set(neediest[: missing if missing < 8 else (missing + 1) // 2])
-
-
-_GIVEN = {bytes([value]) for value in range(256)} | {name.encode() for name in SPECIALS}
 
 
 def _codebook_strings(segmenter: Segmenter, segmented: Sequence[Segmented], table: PretokenTable) -> Counter[bytes]:
@@ -112,7 +79,7 @@ def _codebook_strings(segmenter: Segmenter, segmented: Sequence[Segmented], tabl
     found: Counter[bytes] = Counter()
     for piece, count, result in zip(table.pieces, table.counts.tolist(), segmented, strict=True):
         for span, code in zip(result.spans(piece), result.codes, strict=True):
-            if len(span) > 1 and segmenter.strings[code] == span and span.decode(errors="replace") not in SPECIALS:
+            if span not in GIVEN and segmenter.strings[code] == span:
                 found[span] += count
     return found
 
@@ -129,20 +96,6 @@ def _codebook_report(all_strings: Sequence[bytes], used: Counter[bytes]) -> dict
     }
 
 
-def _by_use(
-    vocabulary: Vocabulary, ids: list[tuple[int, ...]], counts: Iterable[int]
-) -> tuple[Vocabulary, list[tuple[int, ...]]]:
-    """The same vocabulary in its final order, most used string first, and the ids to match."""
-    used: Counter[int] = Counter()
-    for row, count in zip(ids, counts, strict=True):
-        for id_ in row:
-            used[id_] += count
-    ordered = sorted(vocabulary.learned, key=lambda string: (-used[vocabulary.id_of[string]], string))
-    final = Vocabulary(tuple(ordered), vocabulary.specials)
-    new = [final.id_of[token] for token in vocabulary.plain_tokens]
-    return final, [tuple(new[id_] for id_ in row) for row in ids]
-
-
 def _measures(table: PretokenTable, segmented: Sequence[Segmented], segmenter: Segmenter) -> dict[str, float]:
     measures = Measures.of(table.pieces, table.counts.tolist(), segmented, segmenter.strings)
     return {
@@ -153,28 +106,29 @@ def _measures(table: PretokenTable, segmented: Sequence[Segmented], segmenter: S
     }
 
 
-def _final_report(
-    run: Run, tokenizer: Tokenizer, neural: NeuralTokenizer, fitted: Fitted, unfilled: Vocabulary
-) -> dict[str, Any]:
-    """Bytes per token on held-out pretokens after each stage, exactness, agreement."""
+def _final_report(run: Run, model: GQVAE, tokenizer: Tokenizer, own: list[bytes]) -> dict[str, Any]:
+    """On held-out pretokens: exactness, agreement, and bytes per token after each stage."""
     table = run.held_out if run.held_out.pieces else run.pretokens
-    static = static_ids(tokenizer.vocabulary, tokenizer.scores, table.pieces)
-    network = neural.ids(table.pieces)
-    gates = NeuralTokenizer(run, tokenizer.vocabulary, "gates").ids(table.pieces)
-    exact = _measures(table, neural.segmenter.segment(table.pieces), neural.segmenter)["exact_codes"]
-    known, longest = set(unfilled.learned), run.config.model.longest_token
-    before = [spell(piece, known, longest) for piece in table.pieces]
+    vocabulary, longest = tokenizer.vocabulary, run.config.model.longest_token
+    network = NeuralTokenizer(run, model, vocabulary)
+    segmented = network.segmenter.segment(table.pieces)
+    network_ids = network.spelled(table.pieces, segmented)
+    static = static_ids(vocabulary, tokenizer.scores, table.pieces)
+    gates = NeuralTokenizer(run, model, vocabulary, "gates").ids(table.pieces)
+    codes_alone = [spell(piece, set(own), longest) for piece in table.pieces]
+    stages = (
+        ("gates, nearest codes, fallback", len(vocabulary), gates),
+        ("viterbi, nearest few codes, fallback", len(vocabulary), network_ids),
+        ("strings of codes alone, fewest tokens", len(vocabulary) - len(vocabulary.learned) + len(own), codes_alone),
+        ("the tokenizer: all ids, static scores", len(vocabulary), static),
+    )
     return {
-        "vocab_size": tokenizer.vocab_size,
-        "exact_codes": exact,
-        "agreement": agreement(static, network, table.counts.tolist()),
-        "agreement_on_training_text": fitted.agreement,
-        "held_out_bytes_per_token": {
-            "gates_codes_and_fallback": _rate(table, gates),
-            "viterbi_codes_and_fallback": _rate(table, network),
-            f"codes_alone_static_{256 + len(known) + len(SPECIALS)}_ids": _rate(table, before),
-            "static": _rate(table, static),
-        },
+        "vocab_size": len(vocabulary),
+        "exact_codes": _measures(table, segmented, network.segmenter)["exact_codes"],
+        "agreement": agreement(static, network_ids, table.counts.tolist()),
+        "held_out_stages": [
+            {"stage": stage, "ids": size, "bytes_per_token": _rate(table, tokens)} for stage, size, tokens in stages
+        ],
     }
 
 

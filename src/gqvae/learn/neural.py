@@ -7,8 +7,10 @@ segmented once. The tokenizer that people run (`gqvae.tokenizer`) is the static 
 from collections.abc import Sequence
 from pathlib import Path
 
+from gqvae.learn.model import GQVAE
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Mode, Segmented
+from gqvae.memo import MEMO_ENTRIES
 from gqvae.patterns import cut, split
 from gqvae.spelling import spell
 from gqvae.tokenizer import load
@@ -23,23 +25,26 @@ class NeuralTokenizer:
         mode: `viterbi` or `gates`, see `gqvae.learn.segmenter`.
     """
 
-    def __init__(self, run: Run, vocabulary: Vocabulary, mode: Mode = "viterbi") -> None:
+    def __init__(self, run: Run, model: GQVAE, vocabulary: Vocabulary, mode: Mode = "viterbi") -> None:
         self.vocabulary, self.pretokens = vocabulary, run.config.pretokens
         self.name, self.vocab_size = f"network ({mode})", len(vocabulary)
         self._known = set(vocabulary.learned)
         self._longest = max(map(len, vocabulary.plain_tokens))
-        self.segmenter = run.segmenter(mode, run.trained_model(), set(vocabulary.plain_tokens))
+        self.segmenter = run.segmenter(mode, model, set(vocabulary.plain_tokens))
         self._memo: dict[bytes, tuple[int, ...]] = {}
 
     @classmethod
     def load(cls, run: Path, tokenizer: Path, mode: Mode = "viterbi") -> "NeuralTokenizer":
         """From a run's folder and the tokenizer distilled from it."""
-        return cls(Run.open(run), load(tokenizer).vocabulary, mode)
+        opened = Run.open(run)
+        return cls(opened, opened.trained_model(), load(tokenizer).vocabulary, mode)
 
     def encode(self, text: str | bytes) -> list[int]:
         """The ids of `text`; special tokens are ordinary text."""
         pieces = [part for piece in split(text, self.pretokens.pattern) for part in cut(piece, self.pretokens.window)]
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._memo))
+        if len(self._memo) + len(new) > MEMO_ENTRIES:
+            self._memo, new = {}, list(dict.fromkeys(pieces))
         self._memo.update(zip(new, self.ids(new), strict=True))
         return [id_ for piece in pieces for id_ in self._memo[piece]]
 
@@ -48,10 +53,11 @@ class NeuralTokenizer:
 
     def ids(self, pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
         """The ids of distinct pretokens of at most the window."""
-        return [
-            tuple(self._spelled(piece, result))
-            for piece, result in zip(pieces, self.segmenter.segment(pieces), strict=True)
-        ]
+        return self.spelled(pieces, self.segmenter.segment(pieces))
+
+    def spelled(self, pieces: Sequence[bytes], segmented: Sequence[Segmented]) -> list[tuple[int, ...]]:
+        """The same for pretokens that are segmented already."""
+        return [tuple(self._spelled(piece, result)) for piece, result in zip(pieces, segmented, strict=True)]
 
     def _spelled(self, piece: bytes, segmented: Segmented) -> list[int]:
         id_of, strings = self.vocabulary.id_of, self.segmenter.strings

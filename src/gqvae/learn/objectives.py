@@ -21,7 +21,8 @@ from gqvae.learn.segments import (
 )
 
 
-@dataclass  # not frozen: Fabric walks what a forward pass returns, and refuses frozen dataclasses
+# These three are not frozen: Fabric walks what a forward pass takes and gives, and refuses frozen dataclasses.
+@dataclass
 class Outcome:
     """What a step saw. Everything but `loss` is detached."""
 
@@ -37,11 +38,11 @@ class Outcome:
     """(N, D)"""
     errors: Tensor
     """(N,) how badly each latent is served by the codes: what the reservoir ranks."""
-    assigned: tuple[Tensor, Tensor, Tensor] | None
-    """Latents (A, D), the codes they stood for (A,), how surely (A,); None while nothing is quantized."""
+    assigned: tuple[Tensor, Tensor] | None
+    """Codes (N, M) that the latents stood for, and how surely (N, M); None while nothing is quantized."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pins:
     """Codes that were just placed, and the strings they were placed for."""
 
@@ -58,6 +59,18 @@ class Pins:
         inside = torch.arange(characters.shape[1], device=characters.device) < self.lengths[:, None]
         lengths = codebook.lengths[places].gather(-1, self.lengths[:, None] - 1)[:, 0]
         return -((characters * inside).sum(1) + lengths).mean()
+
+
+@dataclass
+class Phase:
+    """Where in training a step is."""
+
+    quantized: bool
+    """False during warm-up."""
+    weight: float
+    """marginal: of reconstruction against the price."""
+    pins: Pins | None
+    """marginal: the codes placed last."""
 
 
 class Marginal(nn.Module):
@@ -77,12 +90,12 @@ class Marginal(nn.Module):
         super().__init__()
         self.model, self.price, self.count = model, config.price, quantizer.candidates
 
-    def forward(self, pretokens: Tensor, weight: float, quantized: bool, pins: Pins | None) -> Outcome:
-        """pretokens (B, T); `weight` of reconstruction against the price; `quantized` False during warm-up."""
+    def forward(self, pretokens: Tensor, phase: Phase) -> Outcome:
+        """pretokens (B, T)."""
         latents = self.model.encode(pretokens)
-        if not quantized:
-            return self._continuous(pretokens, latents, weight)
-        quantizer = self.model.quantizer
+        if not phase.quantized:
+            return self._continuous(pretokens, latents, phase.weight)
+        quantizer, pins = self.model.quantizer, phase.pins
         candidates = quantizer.candidates(latents, self.count)
         # each code that matters to this batch is decoded once, however often it is a candidate
         wanted = candidates.indices.flatten() if pins is None else torch.cat([candidates.indices.flatten(), pins.rows])
@@ -91,7 +104,7 @@ class Marginal(nn.Module):
         costs = candidate_span_costs(
             codebook, places[: candidates.indices.numel()].view_as(candidates.indices), pretokens
         )
-        edges = candidates.log_probs[..., None] - weight * costs - self.price
+        edges = candidates.log_probs[..., None] - phase.weight * costs - self.price
         scores = edges.logsumexp(2)
         loss = -log_partition(scores).sum() / pretokens.numel()
         if pins is not None:
@@ -102,7 +115,7 @@ class Marginal(nn.Module):
         nearest = candidates.indices[..., 0]
         return self._outcome(
             loss, pretokens, latents, quantizer.vectors(nearest), posterior,
-            (shares * costs.detach()).sum((2, 3)), _assignments(latents, candidates.indices, shares.sum(3)),
+            (shares * costs.detach()).sum((2, 3)), (candidates.indices.flatten(0, 1), shares.sum(3).flatten(0, 1)),
         )  # fmt: skip
 
     def _continuous(self, pretokens: Tensor, latents: Tensor, weight: float) -> Outcome:
@@ -127,7 +140,7 @@ class Marginal(nn.Module):
 
     def _outcome(
         self, loss: Tensor, pretokens: Tensor, latents: Tensor, vectors: Tensor, posterior: Tensor, errors: Tensor,
-        assigned: tuple[Tensor, Tensor, Tensor] | None,
+        assigned: tuple[Tensor, Tensor] | None,
     ) -> Outcome:  # fmt: skip
         ends = posterior.sum(-1)
         logits = self.model.gate(vectors.detach())
@@ -154,19 +167,17 @@ class Gates(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, pretokens: Tensor, weight: float, quantized: bool, pins: Pins | None) -> Outcome:
-        """pretokens (B, T). `weight` and `pins` belong to the marginal objective and are not used here."""
+    def forward(self, pretokens: Tensor, phase: Phase) -> Outcome:
+        """pretokens (B, T)."""
         latents = self.model.encode(pretokens)
-        if quantized:
+        assigned = None
+        if phase.quantized:
             snapped = self.model.quantizer(latents)
             vectors, distances = snapped.vectors, snapped.loss
-            assigned = (
-                latents.detach().flatten(0, 1),
-                snapped.indices.flatten(),
-                latents.new_ones(latents[..., 0].numel()),
-            )
+            codes = snapped.indices.view(-1, 1)
+            assigned = (codes, torch.ones_like(codes, dtype=latents.dtype))
         else:
-            vectors, distances, assigned = self.model.quantizer.continuous(latents), latents.new_zeros(()), None
+            vectors, distances = self.model.quantizer.continuous(latents), latents.new_zeros(())
         gates = self.model.gate(vectors).sigmoid()
         open_, ends = open_lengths(gates, self.model.longest)
         mask = survival_mask(open_) * within(pretokens.shape[1], self.model.longest, gates.device)
@@ -178,7 +189,7 @@ class Gates(nn.Module):
         loss = reconstruction + self._compression(gates) + self.config.length_weight * length + distances.mean()
 
         spelled = (open_ * ends[..., None]).detach() * span_costs(decoded, pretokens).detach()
-        errors = distances.detach() if quantized else spelled.sum(-1)
+        errors = distances.detach() if phase.quantized else spelled.sum(-1)
         return Outcome(
             loss=loss,
             nats_per_byte=spelled.sum() / pretokens.numel(),
@@ -199,12 +210,6 @@ class Gates(nn.Module):
 def make_objective(model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> Marginal | Gates:
     """The objective that `config.name` names."""
     return (Gates if config.name == "gates" else Marginal)(model, config, quantizer)
-
-
-def _assignments(latents: Tensor, indices: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents (B, T, D), candidates (B, T, M) and their posterior weights, as flat lists of B * T * M assignments."""
-    repeated = latents.detach()[:, :, None].expand(*indices.shape, -1)
-    return repeated.flatten(0, 2), indices.flatten(), weights.flatten()
 
 
 def _length_loss(lengths: Tensor, mask: Tensor, ends: Tensor) -> Tensor:

@@ -72,7 +72,10 @@ class Run:
         """Raises GqvaeError when `folder` is not a run."""
         if not (folder / "config.json").exists():
             raise GqvaeError(f"{folder} is not the folder of a training run (it has no config.json)")
-        config = Config.from_dict(read_json(folder / "config.json").get("config"))
+        content = read_json(folder / "config.json")
+        if not isinstance(content, dict) or "config" not in content:
+            raise GqvaeError(f"{folder / 'config.json'} is not that of a training run")
+        config = Config.from_dict(content["config"])
         tables = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
         return cls(folder, config, *tables)
 

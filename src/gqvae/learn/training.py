@@ -3,41 +3,28 @@
 The loop is ours because codes move between steps; devices, precision and the backward pass are Lightning Fabric's.
 """
 
-import json
 import math
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor
 
 from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
-from gqvae.files import replacing
-from gqvae.learn import checkpoint
+from gqvae.learn import checkpoint, metrics
 from gqvae.learn.data import Batches, Sample
 from gqvae.learn.model import GQVAE
-from gqvae.learn.objectives import Outcome, make_objective
+from gqvae.learn.objectives import Outcome, Phase, make_objective
 from gqvae.learn.quantizers.reservoir import Reservoir
 from gqvae.learn.revival import exchange
 from gqvae.learn.run import Run
-from gqvae.learn.segmenter import Measures, Segmenter
-from gqvae.learn.segments import open_lengths
+from gqvae.learn.segmenter import Segmenter
 from gqvae.terminal import say
 
 MEASURE_PRETOKENS = 2_048  # distinct held-out pretokens behind each row of the metrics
@@ -65,7 +52,7 @@ def resume(out: Path, config: Config | None = None) -> Run:
     trainer = Trainer(run)
     if run.checkpoint.exists():
         checkpoint.restore(run.checkpoint, trainer.state)
-    _forget_rows_after(run.metrics, trainer.state.step)
+    metrics.forget_after(run.metrics, trainer.state.step)
     trainer.fit()
     return run
 
@@ -120,14 +107,16 @@ class Trainer:
     def fit(self) -> None:
         """Train to the last step. Raises GqvaeError if the loss is not finite."""
         settings = self.config.training
-        for _ in _bar(self.state.step, settings.steps, self._describe):
+        for _ in metrics.progress(self.state.step, settings.steps, self._describe):
             outcome = self._step()
             self._keep_score(outcome)
             self.state.step += 1
             self._tend_codebook()
-            if self.state.step % settings.log_every == 0 or self.state.step == settings.steps:
-                self._log()
-            if self.state.step % settings.checkpoint_every == 0 or self.state.step == settings.steps:
+            last = self.state.step == settings.steps
+            keeping = last or self.state.step % settings.checkpoint_every == 0
+            if keeping or self.state.step % settings.log_every == 0:
+                self._log()  # always before a checkpoint, so that none falls within a row of the metrics
+            if keeping:
                 checkpoint.save(self.run.checkpoint, self.state)
 
     def _step(self) -> Outcome:
@@ -135,8 +124,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * learning_rate_at(config, state.step)
         batch = self.batches.draw(state.generator).to(self.fabric.device)
-        quantized = state.step >= config.quantizer.warmup_steps
-        outcome: Outcome = self.stepper(batch, weight_at(config, state.step), quantized, state.pins)
+        phase = Phase(state.step >= config.quantizer.warmup_steps, weight_at(config, state.step), state.pins)
+        outcome: Outcome = self.stepper(batch, phase)
         if not torch.isfinite(outcome.loss):
             raise GqvaeError(
                 f"the loss is {outcome.loss.item()} at step {state.step}; the last checkpoint is unharmed: "
@@ -151,15 +140,14 @@ class Trainer:
     def _keep_score(self, outcome: Outcome) -> None:
         """What later steps need of this one: assignments, and latents for the reservoir."""
         quantizer = self.config.quantizer
-        warming = outcome.assigned is None
-        if warming:
+        if outcome.assigned is None:
             # before there are codes, no latent is far from one: keep a random handful
             errors = torch.rand(len(outcome.latents), generator=self.state.generator)
             self.reservoir.offer(outcome.latents, errors.to(outcome.latents.device))
         else:
-            latents, codes, weights = outcome.assigned  # type: ignore[misc]
-            self.model.quantizer.assign(latents, codes, weights)
-            self.state.usage.index_add_(0, codes, weights)
+            codes, weights = outcome.assigned
+            self.model.quantizer.assign(outcome.latents, codes, weights)
+            self.state.usage.index_add_(0, codes.flatten(), weights.flatten())
             if quantizer.revival == "reservoir":
                 self.reservoir.offer(outcome.latents, outcome.errors)
         self.window.append(replace(outcome, latents=outcome.latents[:0], errors=outcome.errors[:0], assigned=None))
@@ -197,40 +185,20 @@ class Trainer:
         )  # fmt: skip
 
     def _log(self) -> None:
-        row = self._row()
-        with self.run.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        if warning := collapse(row):
-            say(f"warning: step {row['step']}: {warning}")
-        self.latest = row
-        self.window = []
-
-    def _row(self) -> dict[str, Any]:
-        segmenter = self._segmenter()
-        segmented = segmenter.segment(self.measured.pieces)
-        measures = Measures.of(self.measured.pieces, self.measured.weights, segmented, segmenter.strings)
-        pretokens = sum(len(outcome.gates) for outcome in self.window)
-        gates = torch.cat([outcome.gates.flatten() for outcome in self.window])
-        inner = torch.cat([outcome.gates[:, :-1].flatten() for outcome in self.window])
-        hard = sum(open_lengths((o.gates > 0.5).float(), self.model.longest)[1].sum().item() for o in self.window)
-        soft = sum(o.soft_tokens.item() * len(o.gates) for o in self.window)
-        return {
-            "step": self.state.step,
+        settings, step = self.config.training, self.state.step
+        self.latest = {
+            "step": step,
             "seconds": round(time.monotonic() - self.started, 1),
-            "loss": _mean([o.loss for o in self.window]),
-            "nats_per_byte": _mean([o.nats_per_byte for o in self.window]),
-            "tokens_per_pretoken_soft": soft / pretokens,
-            "tokens_per_pretoken_hard": hard / pretokens,
-            "bytes_per_token": measures.bytes_per_token,
-            "exact_codes": measures.exact_codes,
-            "codes_used": measures.codes_used,
-            "perplexity": measures.perplexity,
-            "gate_histogram": torch.histc(gates.float().cpu(), 10, 0, 1).long().tolist(),
-            "inner_gate_rate": (inner > 0.5).float().mean().item() if len(inner) else 0.0,
+            **metrics.of_steps(self.window, self.model.longest),
+            **metrics.of_segmentation(self._segmenter(), self.measured),
             "price": self.config.objective.price,
-            "reconstruction_weight": weight_at(self.config, self.state.step - 1),
-            "learning_rate": self.config.training.learning_rate * learning_rate_at(self.config, self.state.step - 1),
+            "reconstruction_weight": weight_at(self.config, step - 1),
+            "learning_rate": settings.learning_rate * learning_rate_at(self.config, step - 1),
         }
+        metrics.append(self.run.metrics, self.latest)
+        if warning := metrics.collapse(self.latest):
+            say(f"warning: step {step}: {warning}")
+        self.window = []
 
     latest: dict[str, Any] | None = None
 
@@ -252,44 +220,3 @@ def make_optimizer(model: GQVAE, config: Config) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         groups, lr=rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, amsgrad=settings.amsgrad
     )
-
-
-def collapse(row: dict[str, Any]) -> str | None:
-    """The early warning: what is wrong with the gates in a row of the metrics, if anything."""
-    if row["inner_gate_rate"] > 0.95:
-        return "the gates have collapsed: nearly every byte ends a token; raise the price (or alpha)"
-    if row["inner_gate_rate"] < 0.005 and row["exact_codes"] < 0.5:
-        return "the gates have collapsed: tokens end only where forced, and codes do not say what they stand for"
-    return None
-
-
-def _mean(values: list[Tensor]) -> float:
-    return torch.stack([value.float() for value in values]).mean().item()
-
-
-def _forget_rows_after(path: Path, step: int) -> None:
-    """Drop metrics of steps that will be taken again, and a last line that a kill cut short."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if row["step"] <= step:
-            kept.append(line)
-    with replacing(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
-
-
-def _bar(start: int, steps: int, describe: Any) -> Iterator[int]:
-    """Steps to take, with a progress bar on stderr."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
-        task = bar.add_task("training", total=steps, completed=start)
-        for step in range(start, steps):
-            yield step
-            bar.update(task, advance=1, description=describe())

@@ -93,7 +93,7 @@ class Quantizer(nn.Module):
         return Quantized(vectors, indices, self.loss(projected, nearest))
 
     def assign(self, latents: Tensor, indices: Tensor, weights: Tensor) -> None:
-        """Told after each step which latents (N, D) stood for which codes (N,), how surely (N,). For averages."""
+        """Told after each step which codes (N, M) each latent (N, D) stood for, how surely (N, M). For averages."""
 
     @torch.no_grad()
     def replace(self, rows: Tensor, latents: Tensor) -> None:

@@ -29,9 +29,9 @@ class EMAQuantizer(CosineQuantizer):
 
     @torch.no_grad()
     def assign(self, latents: Tensor, indices: Tensor, weights: Tensor) -> None:
-        weighted = self.project(latents) * weights[:, None]
-        masses = torch.zeros_like(self.masses).index_add_(0, indices, weights)
-        sums = torch.zeros_like(self.sums).index_add_(0, indices, weighted)
+        weighted = self.project(latents)[:, None] * weights[..., None]
+        masses = torch.zeros_like(self.masses).index_add_(0, indices.flatten(), weights.flatten())
+        sums = torch.zeros_like(self.sums).index_add_(0, indices.flatten(), weighted.flatten(0, 1))
         self.masses.lerp_(masses, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         alive = self.masses > 1e-3

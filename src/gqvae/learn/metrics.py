@@ -1,0 +1,94 @@
+"""What a training tells about itself: the rows of metrics.jsonl, the early warning, the progress bar."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from gqvae.files import replacing
+from gqvae.learn.data import Sample
+from gqvae.learn.objectives import Outcome
+from gqvae.learn.segmenter import Measures, Segmenter
+from gqvae.learn.segments import open_lengths
+
+
+def of_steps(window: Sequence[Outcome], longest: int) -> dict[str, Any]:
+    """Means over the steps since the last row, and the gates of all their bytes.
+
+    `soft` tokens are expected under the posterior (or the soft gates), `hard` ones those of gates above one half with
+    the forced ones; `inner_gate_rate` leaves out the last byte of each pretoken, where a token always ends.
+    """
+    pretokens = sum(len(outcome.gates) for outcome in window)
+    gates = torch.cat([outcome.gates.flatten() for outcome in window])
+    inner = torch.cat([outcome.gates[:, :-1].flatten() for outcome in window])
+    hard = sum(open_lengths((o.gates > 0.5).float(), longest)[1].sum().item() for o in window)
+    return {
+        "loss": _mean([outcome.loss for outcome in window]),
+        "nats_per_byte": _mean([outcome.nats_per_byte for outcome in window]),
+        "tokens_per_pretoken_soft": sum(o.soft_tokens.item() * len(o.gates) for o in window) / pretokens,
+        "tokens_per_pretoken_hard": hard / pretokens,
+        "gate_histogram": torch.histc(gates.float().cpu(), 10, 0, 1).long().tolist(),
+        "inner_gate_rate": (inner > 0.5).float().mean().item() if len(inner) else 0.0,
+    }
+
+
+def of_segmentation(segmenter: Segmenter, sample: Sample) -> dict[str, Any]:
+    """What the network makes of held-out pretokens, weighted by occurrence, before any fallback."""
+    measures = Measures.of(sample.pieces, sample.weights, segmenter.segment(sample.pieces), segmenter.strings)
+    return {
+        "bytes_per_token": measures.bytes_per_token,
+        "exact_codes": measures.exact_codes,
+        "codes_used": measures.codes_used,
+        "perplexity": measures.perplexity,
+    }
+
+
+def collapse(row: dict[str, Any]) -> str | None:
+    """The early warning: what is wrong with the gates in a row of the metrics, if anything."""
+    if row["inner_gate_rate"] > 0.95:
+        return "the gates have collapsed: nearly every byte ends a token; raise the price (or alpha)"
+    if row["inner_gate_rate"] < 0.005 and row["exact_codes"] < 0.5:
+        return "the gates have collapsed: tokens end only where forced, and codes do not say what they stand for"
+    return None
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the rows of steps that will be taken again, and a last line that a kill cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["step"] <= step:
+            kept.append(line)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def progress(start: int, steps: int, describe: Callable[[], str]) -> Iterator[int]:
+    """The steps to take, with a progress bar on stderr."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
+        task = bar.add_task("training", total=steps, completed=start)
+        for step in range(start, steps):
+            yield step
+            bar.update(task, advance=1, description=describe())
+
+
+def _mean(values: list[Tensor]) -> float:
+    return torch.stack([value.float() for value in values]).mean().item()
