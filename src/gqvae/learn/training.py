@@ -102,6 +102,7 @@ class Trainer:
         table = run.held_out if run.held_out.pieces else run.pretokens
         self.measured = Sample.of(table, MEASURE_PRETOKENS, torch.Generator().manual_seed(self.config.seed))
         self.window: list[Outcome] = []
+        self.latest: dict[str, Any] | None = None
         self.started = time.monotonic()
 
     def fit(self) -> None:
@@ -176,8 +177,8 @@ class Trainer:
         self.model.quantizer.replace(rows[: len(latents)].to(latents.device), latents)
 
     def _segmenter(self) -> Segmenter:
-        """The model as it stands, at the reconstruction weight it will be judged by or the present one, if that is
-        already past half: early on, the final weight would call everything inexact."""
+        """The model as it stands, at the present weight of reconstruction but no less than half the final one: at the
+        low weights of the start, inexact spans would pass for good ones."""
         weight = max(weight_at(self.config, self.state.step), self.config.objective.reconstruction[1] / 2)
         return Segmenter(
             self.model, mode="viterbi", price=self.config.objective.price, weight=weight,
@@ -199,8 +200,6 @@ class Trainer:
         if warning := metrics.collapse(self.latest):
             say(f"warning: step {step}: {warning}")
         self.window = []
-
-    latest: dict[str, Any] | None = None
 
     def _describe(self) -> str:
         if self.latest is None:
