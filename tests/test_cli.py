@@ -305,7 +305,19 @@ def test_unknown_tokenizers_and_files_fail_in_one_line(tok: str) -> None:
         assert result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["encode"], ["encode", "a", "b"], ["train", "x"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["encode"],
+        ["encode", "a", "b"],
+        ["train", "x"],
+        [],
+        ["train", "--out", "x", "--resume", "--steps", "5"],  # would be ignored
+        ["distill", "x", "--out", "y", "--vocab-size", "257"],  # no room for a learned string
+        ["evaluate", "x", "--corpus", "-", "--against", "bpe:300", "--train-corpus", "-"],  # stdin twice
+    ],
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     assert call(*arguments).status == 2
 
@@ -318,22 +330,6 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     result = call("train")
     assert result.status == 1
     assert "this needs the package torch: pip install 'gqvae[train]'" in result.err
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("a=1", 1),
-        ("a=0.5", 0.5),
-        ("a=true", True),
-        ("a=text", "text"),
-        ("a=x=y", "x=y"),
-        ('a="1"', "1"),
-        ("a=", ""),
-    ],
-)
-def test_settings_are_json_where_they_can_be(text: str, value: object) -> None:
-    assert cli._setting(text) == ("a", value)
 
 
 def test_help_names_every_verb() -> None:

@@ -286,3 +286,12 @@ def test_reading_the_number_of_codes_of_what_is_no_checkpoint(tmp_path: Path) ->
         with pytest.raises(GqvaeError, match=r"checkpoint\.safetensors"):
             checkpoint.load_model(path, torch.nn.Linear(1, 1))
     assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+
+
+def test_skips_are_told_and_no_text_leaves_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "text.jsonl"
+    path.write_text('{"colour": "blue"}\n')
+    with pytest.raises(GqvaeError, match="no text to train on"):
+        train(TINY, Corpus((str(path),), on_error="skip"), tmp_path / "run")
+    assert "skipped 1: " in capsys.readouterr().err
+    assert not list((tmp_path / "run").iterdir())

@@ -60,7 +60,7 @@ SeparatorLine = Annotated[
 Field = Annotated[str, typer.Option(help="Where .jsonl, .parquet and data sets keep the text.")]
 BadDocuments = Annotated[OnError, typer.Option("--on-error", help="At a document that cannot be read.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Size = Annotated[int | None, typer.Option(min=257, help="Ids of the tokenizer, every one counted.")]
+Size = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, every one counted.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -116,15 +116,16 @@ def train(
         "training.steps": steps,
     }
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    config = named_preset(preset.value).override([*given, *(settings or [])])
+    given += settings or []
+    if resume and given and not corpus:
+        raise typer.BadParameter("--resume alone keeps the settings of the run: leave yours out, or repeat it all")
+    config = named_preset(preset.value).override(given)
     if resume and (out / "config.json").exists():
         training.resume(out, config if corpus else None)
     elif not corpus:
         raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
     else:
-        text = _corpus(corpus, separator, field, on_error)
-        training.train(config, text, out, workers=workers)
-        _report_skips(text)
+        training.train(config, _corpus(corpus, separator, field, on_error), out, workers=workers)
     terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
 
 
@@ -202,6 +203,8 @@ def evaluate(
     to_train = [spec for spec in peers if _is_trained(spec)]
     if to_train and not train_corpus:
         raise typer.BadParameter(f"--against {to_train[0]} needs --train-corpus FILE, the text to train it on")
+    if "-" in corpus and "-" in (train_corpus or []):
+        raise typer.BadParameter("stdin can be read once: give a file to --corpus or to --train-corpus")
     text = _corpus(corpus, separator, field, on_error)
     training_text = _corpus(train_corpus or corpus, separator, field, on_error)
     names = [*tokenizers, *peers]

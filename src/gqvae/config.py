@@ -24,7 +24,7 @@ class PretokenConfig:
     """How text is cut before the model sees it."""
 
     pattern: str = "gpt2"
-    """Name of a pattern in `gqvae.pretokens.PATTERNS`."""
+    """Name of a pattern in `gqvae.patterns.PATTERNS`."""
     window: int = 16
     """Longest pretoken the model reads, in bytes (the paper's T); longer ones are cut at characters."""
     held_out: float = 0.05
@@ -55,11 +55,13 @@ class ModelConfig:
     """K: a code stands for at most this many bytes."""
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "heads", "encoder_layers", "decoder_layers", "decoder_width", "longest_token")
+        _positive(self, "width", "heads", "decoder_width", "character_width", "gater_channels", "longest_token")
+        _positive(self, "encoder_layers", "decoder_layers")
+        _not_negative(self, "gater_layers")
         if self.longest_token > 255:
             raise GqvaeError("longest_token: a token has at most 255 bytes")
         if self.width % self.heads:
-            raise GqvaeError(f"model.width ({self.width}) must be a multiple of model.heads ({self.heads})")
+            raise GqvaeError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,7 @@ class ObjectiveConfig:
         _one_of(self, "name", ("marginal", "gates"))
         _not_negative(self, "price", "alpha", "rate_weight", "length_weight")
         if min(self.reconstruction) <= 0 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
-            raise GqvaeError("objective.reconstruction must be positive, objective.ramp two rising shares of training")
+            raise GqvaeError("reconstruction must be positive, ramp two rising shares of training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise GqvaeError(f"seed must lie between 0 and 2**63 - 1, not {self.seed}")
         smallest = 256 + len(SPECIALS) + 1
         if self.vocab_size is not None and self.vocab_size < smallest:
             raise GqvaeError(f"vocab_size must be at least {smallest} (256 bytes, specials, one learned string)")
@@ -303,7 +307,11 @@ def _build(cls: type, values: Any, prefix: str) -> Any:
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise GqvaeError(f"unknown key {prefix}{unknown[0]}; there are: {', '.join(names)}")
-    return cls(**{name: _convert(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+    converted = {name: _convert(hints[name], value, f"{prefix}{name}") for name, value in values.items()}
+    try:
+        return cls(**converted)
+    except GqvaeError as error:  # a section knows its own keys, not where it stands
+        raise GqvaeError(f"{prefix}{error}") from error
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:

@@ -43,15 +43,16 @@ def progress(label: str, documents: Iterable[str]) -> Iterator[str]:
 
 def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":
     """The rows of `gqvae evaluate` as a table; `ratio` is to the bytes per token of `reference`."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{rows[0]['bytes']:,} bytes in {rows[0]['documents']:,} documents")
     table.add_column("tokenizer", overflow="fold")
-    for heading in ("ids", "bytes/token", f"x {reference}", "tokens", "used ids", "lossless"):
+    for heading in ("ids", "bytes/token", f"x {escape(reference)}", "tokens", "used ids", "lossless"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            row["name"],
+            escape(row["name"]),
             f"{row['vocab_size']:,}",
             f"{row['bytes_per_token']:.4f}",
             "-" if row["ratio"] is None else f"{row['ratio']:.4f}",
@@ -60,7 +61,7 @@ def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":
             "yes" if row["lossless"] else "[red]NO[/red]",
         )
     notes = [f"{row['name']}: {row['note']}" for row in rows if row["note"]]
-    table.caption = "\n".join(notes) or None
+    table.caption = escape("\n".join(notes)) or None
     return table
 
 

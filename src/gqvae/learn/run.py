@@ -23,7 +23,7 @@ from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
 from gqvae.learn.segmenter import Mode, Segmenter
 from gqvae.pretokens import PretokenTable, count_pretokens
-from gqvae.terminal import progress
+from gqvae.terminal import progress, say
 
 HELD_OUT_BYTES = 64_000_000
 """Held-out text kept for measuring; documents past it stay out of training all the same."""
@@ -54,8 +54,10 @@ class Run:
         with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
             documents = _set_aside(progress("counting pretokens", corpus.documents()), settings.held_out, file)
             pretokens = count_pretokens(documents, pattern=settings.pattern, window=settings.window, workers=workers)
-        if not pretokens.pieces:
-            raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
+            if corpus.skips.count:
+                say(str(corpus.skips))  # before hours of training
+            if not pretokens.pieces:
+                raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
         held_out = count_pretokens(
             Corpus((str(kept),)).documents(), pattern=settings.pattern, window=settings.window, workers=workers
         )
