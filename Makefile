@@ -31,6 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 check: $(STAMP)
 	$(RUN) ruff check .
+	$(RUN) ruff format --check src tests
 	$(RUN) mypy
 
 test: check

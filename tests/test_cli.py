@@ -128,6 +128,8 @@ def test_decoding_ids_from_elsewhere(tok: str) -> None:
     ("stdin", "message"),
     [
         (b"97 x", "stdin, line 1: not a line of ids"),
+        (b"+97", "stdin, line 1: not a line of ids"),
+        (b"9_7", "stdin, line 1: not a line of ids"),
         (b"97\n98\n", "several lines of ids: say with --separator"),
         (b"99999", "99999"),
         (b"-1", "-1"),

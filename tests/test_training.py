@@ -177,6 +177,8 @@ def test_an_existing_run_is_not_overwritten(trained: Run, corpus: Corpus) -> Non
 def test_resuming_with_other_settings_is_refused_by_name(trained: Run) -> None:
     with pytest.raises(GqvaeError, match=r"other settings \(objective.price: 4.0, not 4.5\)"):
         resume(trained.folder, vary(TINY, objective={"price": 4.5}))
+    with pytest.raises(GqvaeError, match=r"was started on .*name the same text"):
+        resume(trained.folder, TINY, ["other.txt"])
 
 
 def test_resuming_nothing(tmp_path: Path) -> None:

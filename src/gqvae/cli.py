@@ -121,7 +121,7 @@ def train(
         raise typer.BadParameter("--resume alone keeps the settings of the run: leave yours out, or repeat it all")
     config = named_preset(preset.value).override(given)
     if resume and (out / "config.json").exists():
-        training.resume(out, config if corpus else None)
+        training.resume(out, config if corpus else None, corpus)
     elif not corpus:
         raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
     else:
@@ -168,7 +168,7 @@ def decode(tokenizer: Tok, separator: Between = None) -> None:
         if number > 1 and between is None:
             raise GqvaeError("stdin holds several lines of ids: say with --separator what to write between them")
         try:
-            ids = [int(word) for word in line.split()]
+            ids = [_id(word) for word in line.split()]
         except ValueError as error:
             raise GqvaeError(f"stdin, line {number}: not a line of ids: {error}") from error
         out.write((between or b"") * (number > 1) + model.decode_bytes(ids))
@@ -336,6 +336,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"this needs the package {error.name}: pip install 'gqvae[train]'")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _id(word: bytes) -> int:
+    if not word.isdigit():  # int() would take "+5" and "2_0" too
+        raise ValueError(f"{word!r} is no id")
+    return int(word)
 
 
 def _fail(message: str) -> NoReturn:

@@ -155,12 +155,12 @@ class TrainingConfig:
     threads: int = 0
     """Torch threads; 0 leaves torch's choice."""
     precision: str = "32-true"
-    """32-true | bf16-mixed | 16-mixed, as Fabric names them; the reported figures use 32-true."""
+    """32-true | bf16-mixed, as Fabric names them; the reported figures use 32-true."""
     accelerator: str = "auto"
     """auto | cpu | cuda | mps"""
 
     def __post_init__(self) -> None:
-        _one_of(self, "precision", ("32-true", "bf16-mixed", "16-mixed"))
+        _one_of(self, "precision", ("32-true", "bf16-mixed"))
         _one_of(self, "accelerator", ("auto", "cpu", "cuda", "mps"))
         _not_negative(self, "warmup_steps", "weight_decay", "threads", "count_exponent")
         _positive(self, "codebook_learning_rate", "clip")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from gqvae.config import SPECIALS
 from gqvae.errors import GqvaeError
-from gqvae.exchange import needs, usage, worths
+from gqvae.needs import needs, usage, worths
 from gqvae.pretokens import PretokenTable
 from gqvae.spelling import spell
 from gqvae.vocabulary import Vocabulary

@@ -4,7 +4,7 @@ rich is imported where it is used: it costs as much as the rest of the command l
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +39,21 @@ def progress(label: str, documents: Iterable[str]) -> Iterator[str]:
             characters += len(document)
             seen = f"{number:,} documents, {characters / 1e6:.1f} M characters"
             bar.update(task, description=f"{label}: {seen}")
+
+
+def steps(start: int, total: int, describe: Callable[[], str]) -> Iterator[int]:
+    """The steps from `start` to `total`, with a progress bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from range(start, total)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), refresh_per_second=2) as bar:
+        task = bar.add_task(describe(), total=total, completed=start)
+        for step in range(start, total):
+            yield step
+            bar.update(task, advance=1, description=describe())
 
 
 def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":

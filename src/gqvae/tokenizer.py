@@ -28,7 +28,7 @@ from gqvae.memo import Memo
 from gqvae.parallel import encode_in_processes
 from gqvae.patterns import PATTERNS, begins_at_words, split_text
 from gqvae.validation import checked_name, checked_provenance, checked_scores
-from gqvae.viterbi import Children, best_lengths, build_trie
+from gqvae.viterbi import Children, best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
 SpecialNames = Literal["all"] | Collection[str]
@@ -255,14 +255,7 @@ class Tokenizer:
 
     def _segment(self, pretoken: str) -> tuple[int, ...]:
         data = pretoken.encode("utf-8", "surrogateescape")
-        id_of = self.vocabulary.id_of
-        ids = []
-        start = 0
-        for length in best_lengths(data, self._trie, self._longest):
-            end = start + length
-            ids.append(id_of[data[start:end]])
-            start = end
-        return tuple(ids)
+        return best_ids(data, self._trie, self._longest, self.vocabulary.id_of)
 
 
 def load(name: str | Path) -> Tokenizer:

@@ -10,7 +10,7 @@ sums are float64 `S(i, j) + best[i]`, and a candidate wins only if it is strictl
 it. On a tie the longest last token therefore wins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # A trie node is [score, children]: None where no token ends and where no longer token follows.
@@ -62,6 +62,15 @@ def best_lengths(data: bytes, trie: Children, longest: int) -> list[int]:
         end -= length
     lengths.reverse()
     return lengths
+
+
+def best_ids(data: bytes, trie: Children, longest: int, id_of: Mapping[bytes, int]) -> tuple[int, ...]:
+    """The ids of the best segmentation of `data`."""
+    ids, start = [], 0
+    for length in best_lengths(data, trie, longest):
+        ids.append(id_of[data[start : start + length]])
+        start += length
+    return tuple(ids)
 
 
 def _extend_paths(window: bytes, count: int, trie: Children, longest: int, best: list[float], back: bytearray) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.config import SPECIALS
+from gqvae.errors import GqvaeError
 from gqvae.files import replacing, write_json
 from gqvae.learn.model import GQVAE
 from gqvae.learn.neural import NeuralTokenizer
@@ -43,6 +44,8 @@ def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | 
         name: what reports call the tokenizer; default: the name of `out`.
     """
     name = checked_name(name or out.resolve().name)
+    if out.exists() and not out.is_dir():
+        raise GqvaeError(f"{out} is a file; name a folder")
     run = Run.open(folder)
     size = vocab_size if vocab_size is not None else run.config.vocab_size
     model, table = run.trained_model(), run.pretokens

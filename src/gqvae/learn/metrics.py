@@ -1,13 +1,11 @@
-"""What a training tells about itself: the rows of metrics.jsonl, the early warning, the progress bar."""
+"""What a training tells about itself: the rows of metrics.jsonl, and the early warning."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from gqvae.files import replacing
@@ -76,18 +74,6 @@ def forget_after(path: Path, step: int) -> None:
             kept.append(line)
     with replacing(path) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
-
-
-def progress(start: int, steps: int, describe: Callable[[], str]) -> Iterator[int]:
-    """The steps to take, with a progress bar on stderr."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
-        task = bar.add_task("training", total=steps, completed=start)
-        for step in range(start, steps):
-            yield step
-            bar.update(task, advance=1, description=describe())
 
 
 def _mean(values: list[Tensor]) -> float:

@@ -2,7 +2,7 @@
 
 The paper sets dead codes again from a reservoir of the latents with the largest reconstruction error. Under the
 marginal objective the error that is left is the price of tokens: two neighbouring tokens that could have been one, or a
-span no code spells. Both are counted in a segmentation (`gqvae.exchange`); a code moves to the latents where such a
+span no code spells. Both are counted in a segmentation (`gqvae.needs`); a code moves to the latents where such a
 span ends, and its decoder is held to that span until the next round (`Pins`). What saves more takes the place of what
 saves less.
 """
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gqvae.exchange import needs, runs, usage, worths
 from gqvae.learn.data import Sample
 from gqvae.learn.objectives import Pins
 from gqvae.learn.quantizers import Quantizer
 from gqvae.learn.segmenter import Segmented, Segmenter
+from gqvae.needs import needs, runs, usage, worths
 
 MARGIN = 1.3
 """How much more a span must save than the code it displaces: what was measured is a little stale."""

@@ -33,6 +33,8 @@ HELD_OUT_BYTES = 64_000_000
 class Run:
     folder: Path
     config: Config
+    inputs: list[str]
+    """The corpus as it was named."""
     pretokens: PretokenTable
     held_out: PretokenTable
 
@@ -65,9 +67,10 @@ class Run:
         held_out.save(folder / "held_out.parquet")
         from gqvae import __version__
 
-        about = {"version": __version__, "inputs": list(corpus.inputs), "skipped": corpus.skips.count}
+        inputs = list(corpus.inputs)
+        about = {"version": __version__, "inputs": inputs, "skipped": corpus.skips.count}
         write_json(folder / "config.json", {"config": config.to_dict(), "provenance": about})
-        return cls(folder, config, pretokens, held_out)
+        return cls(folder, config, inputs, pretokens, held_out)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -75,11 +78,12 @@ class Run:
         if not (folder / "config.json").exists():
             raise GqvaeError(f"{folder} is not the folder of a training run (it has no config.json)")
         content = read_json(folder / "config.json")
-        if not isinstance(content, dict) or "config" not in content:
-            raise GqvaeError(f"{folder / 'config.json'} is not that of a training run")
-        config = Config.from_dict(content["config"])
+        try:
+            config, inputs = Config.from_dict(content["config"]), list(content["provenance"]["inputs"])
+        except (KeyError, TypeError) as error:
+            raise GqvaeError(f"{folder / 'config.json'} is not that of a training run") from error
         tables = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
-        return cls(folder, config, *tables)
+        return cls(folder, config, inputs, *tables)
 
     def codes(self) -> int:
         """V: as configured, or what the vocabulary leaves after bytes and specials, plus the bytes the text uses.

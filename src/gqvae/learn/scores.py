@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from gqvae.pretokens import PretokenTable
 from gqvae.validation import SCORE_DECIMALS
-from gqvae.viterbi import best_lengths, build_trie
+from gqvae.viterbi import best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
 ETAS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -58,15 +58,7 @@ def static_ids(vocabulary: Vocabulary, scores: Sequence[float], pieces: Sequence
     """The ids of each pretoken under static scores, as the tokenizer at run time finds them."""
     trie = build_trie(vocabulary.plain_tokens, scores)
     longest = max(map(len, vocabulary.plain_tokens))
-    id_of = vocabulary.id_of
-    found = []
-    for piece in pieces:
-        ids, start = [], 0
-        for length in best_lengths(piece, trie, longest):
-            ids.append(id_of[piece[start : start + length]])
-            start += length
-        found.append(tuple(ids))
-    return found
+    return [best_ids(piece, trie, longest, vocabulary.id_of) for piece in pieces]
 
 
 def agreement(found: Ids, wanted: Ids, counts: Sequence[int]) -> float:

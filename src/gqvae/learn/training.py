@@ -5,7 +5,9 @@ The loop is ours because codes move between steps; devices, precision and the ba
 
 import math
 import os
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from gqvae.learn.quantizers.reservoir import Reservoir
 from gqvae.learn.revival import exchange
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Segmenter
-from gqvae.terminal import say
+from gqvae.terminal import say, steps
 
 MEASURE_PRETOKENS = 2_048  # distinct held-out pretokens behind each row of the metrics
 DEAD = 0.5  # summed assignments since the last round below which the reservoir replaces a code
@@ -41,12 +43,14 @@ def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = No
     return run
 
 
-def resume(out: Path, config: Config | None = None) -> Run:
+def resume(out: Path, config: Config | None = None, inputs: Sequence[str] | None = None) -> Run:
     """Continue the run in `out` from its last checkpoint; it ends as if it had never stopped.
 
-    Raises GqvaeError when `config` is given and is not the one the run was started with.
+    Raises GqvaeError when `config` or `inputs` are given and are not what the run was started with.
     """
     run = Run.open(out)
+    if inputs is not None and list(inputs) != run.inputs:
+        raise GqvaeError(f"{out} was started on {', '.join(run.inputs)}; name the same text, or leave it out")
     if config is not None and config != run.config:
         raise GqvaeError(f"{out} was started with other settings ({run.config.difference(config)}); repeat those")
     trainer = Trainer(run)
@@ -108,7 +112,7 @@ class Trainer:
     def fit(self) -> None:
         """Train to the last step. Raises GqvaeError if the loss is not finite."""
         settings = self.config.training
-        for _ in metrics.progress(self.state.step, settings.steps, self._describe):
+        for _ in steps(self.state.step, settings.steps, self._describe):
             outcome = self._step()
             self._keep_score(outcome)
             self.state.step += 1
@@ -197,7 +201,9 @@ class Trainer:
             "learning_rate": settings.learning_rate * learning_rate_at(self.config, step - 1),
         }
         metrics.append(self.run.metrics, self.latest)
-        if warning := metrics.collapse(self.latest):
+        if not sys.stderr.isatty():
+            say(f"step {step} of {settings.steps}: {self._describe()}")
+        if step > self.config.quantizer.warmup_steps and (warning := metrics.collapse(self.latest)):
             say(f"warning: step {step}: {warning}")
         self.window = []
 

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gqvae.exchange import GRAM, UNSPELLED, needs, runs, usage, worths
+from gqvae.needs import GRAM, UNSPELLED, needs, runs, usage, worths
 from gqvae.spelling import spell
 
 LONGEST = 6
