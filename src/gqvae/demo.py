@@ -68,7 +68,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     train(preset("tiny"), training_text, out / "run")
 
     say("distilling (3 of 4): every code is one string")
-    report = distill(out / "run", out / "tokenizer", None)
+    report = distill(out / "run", out / "tokenizer", name="gqvae")
     tokenizer = load(out / "tokenizer")
 
     say("comparing (4 of 4): with BPE of the same number of ids, on the held-out text")

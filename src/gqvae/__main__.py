@@ -1,0 +1,5 @@
+"""`python -m gqvae`: the command line."""
+
+from gqvae.cli import main
+
+main()
