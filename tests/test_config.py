@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from gqvae.config import Config, preset
+from gqvae.config import Config
 from gqvae.errors import GqvaeError
+from gqvae.presets import preset
 
-PRESETS = ("tiny", "small", "superword", "paper")
+PRESETS = ("tiny", "small", "paper")
 
 
 @pytest.mark.parametrize("name", PRESETS)

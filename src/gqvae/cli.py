@@ -30,7 +30,6 @@ app = typer.Typer(
 class Preset(StrEnum):
     tiny = "tiny"
     small = "small"
-    superword = "superword"
     paper = "paper"
 
 
@@ -104,8 +103,8 @@ def train(
     --out and --resume alone.
     """
     from gqvae import terminal
-    from gqvae.config import preset as named_preset
     from gqvae.learn import training
+    from gqvae.presets import preset as named_preset
 
     shortcuts = {
         "vocab_size": vocab_size,

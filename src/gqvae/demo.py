@@ -47,7 +47,6 @@ def run(out: Path) -> list[dict[str, Any]]:
     Leaves in `out`: corpus/ (train.jsonl, held_out.jsonl), run/, tokenizer/, hf/, demo.json, training.png.
     Raises GqvaeError when a stage fails, or when the exported tokenizer does not give the held-out text back.
     """
-    from gqvae.config import preset
     from gqvae.corpus import Corpus
     from gqvae.evaluation import compare, rate, train_peer
     from gqvae.evaluation.figures import draw_training
@@ -55,6 +54,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     from gqvae.files import write_json
     from gqvae.learn.distill import distill
     from gqvae.learn.training import train
+    from gqvae.presets import preset
     from gqvae.terminal import evaluation_table, print_out, say
     from gqvae.tokenizer import load
 
