@@ -105,6 +105,17 @@ def test_a_seed_decides_everything(corpus: Corpus, tmp_path: Path) -> None:
     assert metrics(other) != metrics(first)
 
 
+def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) -> None:
+    """With batches large enough for torch to share a look-up's gradient among threads (32,768 entries)."""
+    before = torch.get_num_threads()
+    config = vary(SHORT, training={"threads": 2, "batch_bytes": 8_192})
+    try:
+        first, again = (train(config, corpus, tmp_path / name) for name in ("first", "again"))
+    finally:
+        torch.set_num_threads(before)
+    assert_same_state(first, again)
+
+
 @pytest.mark.parametrize(
     ("objective", "quantizer", "revival"),
     [("marginal", "cosine", "needs"), ("marginal", "ema", "needs"), ("gates", "gradient", "reservoir")],

@@ -1,6 +1,6 @@
-"""Everything that decides a run, in frozen dataclasses; presets; unknown keys are refused.
+"""Everything that decides a run, in frozen dataclasses; unknown keys are refused. Named starting points: `presets`.
 
->>> config = preset("tiny").override(["training.steps=20", "objective.price=5"])
+>>> config = Config().override(["training.steps=20", "objective.price=5"])
 >>> config.training.steps, config.objective.price
 (20, 5.0)
 """

@@ -85,6 +85,10 @@ class Trainer:
         settings = self.config.training
         if settings.threads:
             torch.set_num_threads(settings.threads)
+        # with several threads, the gradient of a look-up adds up in whatever order they come, unless told not to; on a
+        # GPU some of it cannot be told
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
         torch.manual_seed(self.config.seed)
         generator = torch.Generator().manual_seed(self.config.seed)
