@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each of the two memos
+MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
 
 

@@ -113,10 +113,13 @@ class Run:
             )
         return model.eval()
 
-    def segmenter(self, mode: Mode, model: GQVAE, vocabulary: Collection[bytes] | None = None) -> Segmenter:
-        """`model` as a segmenter with the settings it was trained for at the end."""
+    def segmenter(
+        self, mode: Mode, model: GQVAE, vocabulary: Collection[bytes] | None = None, weight: float | None = None
+    ) -> Segmenter:
+        """`model` as a segmenter with this run's settings; the reconstruction `weight` is by default the final one."""
+        final = self.config.objective.reconstruction[1]
         return Segmenter(
-            model, mode=mode, price=self.config.objective.price, weight=self.config.objective.reconstruction[1],
+            model, mode=mode, price=self.config.objective.price, weight=final if weight is None else weight,
             candidates=self.config.quantizer.candidates, vocabulary=vocabulary,
         )  # fmt: skip
 

@@ -188,10 +188,7 @@ class Trainer:
         """The model as it stands, at the present weight of reconstruction but no less than half the final one: at the
         low weights of the start, inexact spans would pass for good ones."""
         weight = max(weight_at(self.config, self.state.step), self.config.objective.reconstruction[1] / 2)
-        return Segmenter(
-            self.model, mode="viterbi", price=self.config.objective.price, weight=weight,
-            candidates=self.config.quantizer.candidates,
-        )  # fmt: skip
+        return self.run.segmenter("viterbi", self.model, weight=weight)
 
     def _log(self) -> None:
         settings, step = self.config.training, self.state.step
