@@ -1,6 +1,8 @@
 """Figures are recomputed here by hand, and peers are checked to be what they say they are."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from gqvae.errors import GqvaeError
 from gqvae.evaluation import compare, evaluate, load_peer, train_peer
 from gqvae.evaluation.peers import HuggingFaceTokenizer, parse_trained_peer
+from gqvae.patterns import split_text
 
 STORY = (
     "Once upon a time there was a little girl named Lily. She loved to play in the garden, and the garden "
@@ -52,6 +55,16 @@ def bpe() -> HuggingFaceTokenizer:
 @pytest.fixture(scope="module")
 def unigram() -> HuggingFaceTokenizer:
     return train_peer("unigram:300", DOCUMENTS)
+
+
+@pytest.fixture(scope="module")
+def peers(bpe: HuggingFaceTokenizer, unigram: HuggingFaceTokenizer) -> list[HuggingFaceTokenizer]:
+    """One of each kind."""
+    return [bpe, unigram, train_peer("sentence-bpe:400", DOCUMENTS), train_peer("superbpe:400:300", DOCUMENTS)]
+
+
+def tokens(peer: HuggingFaceTokenizer) -> list[bytes]:
+    return [peer.decode_bytes([id_]) for id_ in range(peer.vocab_size)]
 
 
 def test_a_row_holds_totals_over_the_untouched_text(bpe: HuggingFaceTokenizer) -> None:
@@ -99,31 +112,87 @@ def test_a_lone_surrogate_is_an_error() -> None:
         evaluate(Halves(), ["a\ud800"])
 
 
-@pytest.mark.parametrize("spec", ["bpe:400", "unigram:300"])
+@pytest.mark.parametrize(
+    "spec",
+    ["bpe:400", "unigram:300", "sentence-bpe:400", "superbpe:400", "superbpe:400:257", "superbpe:400:400"],
+)
 def test_trained_peers_have_exactly_n_ids_and_every_byte(spec: str) -> None:
-    peer = train_peer(spec, DOCUMENTS)
+    peer = train_peer(spec, iter(DOCUMENTS))
     assert peer.vocab_size == int(spec.split(":")[1])
     assert peer.note == ""
-    singles = {peer.decode_bytes([id_]) for id_ in range(peer.vocab_size)}
-    assert {bytes([byte]) for byte in range(256)} <= singles
-    assert b"<|endoftext|>" in singles
+    assert {bytes([byte]) for byte in range(256)} | {b"<|endoftext|>"} <= set(tokens(peer))
 
 
-def test_a_peer_of_another_size_says_so() -> None:
-    peer = train_peer("bpe:5000", ["so little text"])
+def test_tokens_that_cross_words_are_what_sets_peers_apart(peers: list[HuggingFaceTokenizer]) -> None:
+    crossing = [[token for token in tokens(peer) if b" " in token.strip()] for peer in peers]
+    assert [bool(found) for found in crossing] == [False, False, True, True]
+    for peer, found in zip(peers[2:], crossing[2:], strict=True):
+        assert not [token for token in found if b". " in token], "no token crosses sentences"
+        assert {token for text in DOCUMENTS for token in map(tokens(peer).__getitem__, peer.encode(text))} & {*found}
+
+
+def test_superbpe_begins_as_bpe(peers: list[HuggingFaceTokenizer]) -> None:
+    assert tokens(peers[3])[:300] == tokens(train_peer("bpe:300", DOCUMENTS))
+    by_default = train_peer("superbpe:1000", DOCUMENTS)
+    assert by_default._tokenizer.to_str() == train_peer("superbpe:1000:400", DOCUMENTS)._tokenizer.to_str()
+
+
+def test_superbpe_without_a_first_stage_is_sentence_bpe() -> None:
+    whole, staged = train_peer("sentence-bpe:900", DOCUMENTS), train_peer("superbpe:900:257", DOCUMENTS)
+    assert staged._tokenizer.to_str() == whole._tokenizer.to_str()
+
+
+def test_superbpe_of_text_that_spells_the_special_token() -> None:
+    """A merge spells it and so adds no id: another merge takes its place."""
+    documents = [*DOCUMENTS, "<|endoftext|>".join("any two letters around it") * 9]
+    peer = train_peer("superbpe:400:300", documents)
+    assert peer.vocab_size == len(set(tokens(peer))) == 400
+    assert peer.decode_bytes(peer.encode(documents[-1])) == documents[-1].encode()
+
+
+def test_superbpe_goes_on_from_the_first_stage_as_bpe_would(peers: list[HuggingFaceTokenizer]) -> None:
+    """The slow twin: merge the most frequent pair of tokens inside sentences, one after the other."""
+    first, superbpe = train_peer("superbpe:300:300", DOCUMENTS), peers[3]
+    spelling = tokens(first)
+    pieces = [first.encode(piece) for text in DOCUMENTS for piece in split_text(text, "sentence")]
+    while len(spelling) < superbpe.vocab_size:
+        counts = Counter(pair for piece in pieces for pair in pairwise(piece))
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        pieces = [merged(piece, best, len(spelling)) for piece in pieces]
+        spelling.append(spelling[best[0]] + spelling[best[1]])
+    assert tokens(superbpe) == spelling
+    assert [id_ for text in DOCUMENTS for id_ in superbpe.encode(text)] == [id_ for piece in pieces for id_ in piece]
+
+
+def merged(ids: list[int], pair: tuple[int, int], into: int) -> list[int]:
+    result: list[int] = []
+    for id_ in ids:
+        if result and (result[-1], id_) == pair:
+            result[-1] = into
+        else:
+            result.append(id_)
+    return result
+
+
+@pytest.mark.parametrize("kind", ["bpe", "sentence-bpe", "superbpe"])
+def test_a_peer_of_another_size_says_so(kind: str) -> None:
+    peer = train_peer(f"{kind}:5000", ["so little text"])
     assert peer.vocab_size < 5000
     row = evaluate(peer, ["text"])
     assert row["vocab_size"] == peer.vocab_size
     assert row["note"] == f"has {peer.vocab_size} ids, not the 5000 asked for"
 
 
-def test_training_a_peer_is_deterministic(bpe: HuggingFaceTokenizer) -> None:
-    assert train_peer("bpe:400", DOCUMENTS).encode(STORY) == bpe.encode(STORY)
+def test_training_a_bpe_is_deterministic(peers: list[HuggingFaceTokenizer]) -> None:
+    """Not so Unigram: `tokenizers` numbers pieces of equal score by chance."""
+    for peer in peers:
+        if not peer.name.startswith("unigram"):
+            assert train_peer(peer.name, DOCUMENTS)._tokenizer.to_str() == peer._tokenizer.to_str()
 
 
 @pytest.mark.parametrize("text", AWKWARD)
-def test_peers_take_special_text_as_text(text: str, bpe: HuggingFaceTokenizer, unigram: HuggingFaceTokenizer) -> None:
-    for peer in (bpe, unigram):
+def test_peers_take_special_text_as_text(text: str, peers: list[HuggingFaceTokenizer]) -> None:
+    for peer in peers:
         ids = peer.encode(text)
         assert peer.decode_bytes(ids) == text.encode()
         assert b"<|endoftext|>" not in [peer.decode_bytes([id_]) for id_ in ids]
@@ -131,8 +200,8 @@ def test_peers_take_special_text_as_text(text: str, bpe: HuggingFaceTokenizer, u
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text())
-def test_peers_are_lossless(text: str, bpe: HuggingFaceTokenizer, unigram: HuggingFaceTokenizer) -> None:
-    for peer in (bpe, unigram):
+def test_peers_are_lossless(text: str, peers: list[HuggingFaceTokenizer]) -> None:
+    for peer in peers:
         assert peer.decode_bytes(peer.encode(text)) == text.encode()
 
 
@@ -176,14 +245,20 @@ def test_a_missing_or_damaged_hugging_face_folder(tmp_path: Path) -> None:
 
 
 def test_specs_of_trained_peers() -> None:
-    assert parse_trained_peer("bpe:4096") == ("bpe", 4096)
-    assert parse_trained_peer("unigram:257") == ("unigram", 257)
-    for other in ("some/folder", "hf:folder", "bpe", "wordpiece:400"):
+    assert parse_trained_peer("bpe:4096") == ("bpe", (4096,))
+    assert parse_trained_peer("unigram:257") == ("unigram", (257,))
+    assert parse_trained_peer("sentence-bpe:4096") == ("sentence-bpe", (4096,))
+    assert parse_trained_peer("superbpe:4096") == ("superbpe", (4096,))
+    assert parse_trained_peer("superbpe:4096:1024") == ("superbpe", (4096, 1024))
+    for other in ("some/folder", "hf:folder", "bpe", "superbpe", "wordpiece:400", "wordpiece:400:300"):
         assert parse_trained_peer(other) is None
-    for bad in ("bpe:", "bpe:256", "bpe:-1", "unigram:4k", "bpe:١٢٣٤"):
-        with pytest.raises(GqvaeError, match="257"):
+    for bad in ("bpe:", "bpe:256", "bpe:-1", "unigram:4k", "bpe:١٢٣٤", "bpe:400:300", "superbpe:", "superbpe::300"):
+        with pytest.raises(GqvaeError, match=rf"{bad}: write {bad.split(':')[0]}:N .*257"):
             parse_trained_peer(bad)
-    with pytest.raises(GqvaeError, match="unknown peer 'wordpiece:400'"):
+    for bad in ("superbpe:400:", "superbpe:400:256", "superbpe:400:401", "superbpe:400:300:300"):
+        with pytest.raises(GqvaeError, match=f"{bad}: write superbpe:N:T .*for T, from 257 to N"):
+            parse_trained_peer(bad)
+    with pytest.raises(GqvaeError, match=r"unknown peer 'wordpiece:400': write .*superbpe:N"):
         train_peer("wordpiece:400", DOCUMENTS)
 
 

@@ -1,8 +1,4 @@
-"""The tokenizers to compare with: from disk, ours or Hugging Face's, and BPE or Unigram trained on the spot.
-
-A trained peer is the real library at its own defaults: byte-level, with the GPT-2 regex, all 256 bytes and
-one special token, so that its N counts exactly what ours counts: bytes, learned tokens, specials.
-"""
+"""The tokenizers to compare with: from disk, ours or Hugging Face's, or trained on the spot (`trained.py`)."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,9 +7,7 @@ from typing import Any
 
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.metrics import TokenizerLike
-
-SPECIAL = "<|endoftext|>"
-KINDS = ("bpe", "unigram")
+from gqvae.evaluation.trained import SMALLEST, SPECIAL, TRAINERS
 
 
 class HuggingFaceTokenizer:
@@ -64,46 +58,36 @@ class HuggingFaceTokenizer:
         return b"".join([self._byte_of.get(character, character.encode("utf-8")) for character in token])
 
 
-def parse_trained_peer(spec: str) -> tuple[str, int] | None:
-    """Read "bpe:4096" as ("bpe", 4096); return None for what is not of that form.
+def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
+    """Read "superbpe:4096:1024" as ("superbpe", (4096, 1024)); return None for what is not of that form.
 
-    Raises GqvaeError for a known kind with a size that cannot be.
+    Raises GqvaeError for a known kind with sizes that cannot be.
     """
-    kind, colon, size = spec.partition(":")
-    if not colon or kind not in KINDS:
+    kind, *numbers = spec.split(":")
+    if not numbers or kind not in TRAINERS:
         return None
-    if not (size.isascii() and size.isdecimal()) or int(size) < 257:
-        raise GqvaeError(f"{spec}: the size must be a number of ids, 257 (the bytes and {SPECIAL}) or more")
-    return kind, int(size)
+    sizes = tuple(int(number) if number.isascii() and number.isdecimal() else 0 for number in numbers)
+    if sizes[0] < SMALLEST or (len(sizes) > 1 and kind != "superbpe"):
+        least = f"{SMALLEST} (the bytes and {SPECIAL}) or more"
+        raise GqvaeError(f"{spec}: write {kind}:N with a number of ids for N, {least}")
+    if len(sizes) > 2 or not SMALLEST <= sizes[-1] <= sizes[0]:
+        raise GqvaeError(f"{spec}: write superbpe:N:T with a number of ids for T, from {SMALLEST} to N")
+    return kind, sizes
 
 
 def train_peer(spec: str, documents: Iterable[str]) -> HuggingFaceTokenizer:
-    """Train "bpe:N" or "unigram:N" with Hugging Face `tokenizers` on `documents`; N counts every id.
+    """Train "KIND:N", KIND one of TRAINERS, or "superbpe:N:T" on `documents`; N counts every id.
 
     The result is checked, not believed: when it came out with another number of ids (a small text has too
     little to merge) its `note` says so. Raises GqvaeError for another spec.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     parsed = parse_trained_peer(spec)
     if parsed is None:
-        raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in KINDS)}")
-    kind, size = parsed
-    model, trainer = {
-        "bpe": (models.BPE, trainers.BpeTrainer),
-        "unigram": (models.Unigram, trainers.UnigramTrainer),
-    }[kind]
-    tokenizer = Tokenizer(model())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        documents,
-        trainer(vocab_size=size, special_tokens=[SPECIAL], initial_alphabet=alphabet, show_progress=False),
-    )
-    peer = HuggingFaceTokenizer(tokenizer, spec)
-    if peer.vocab_size != size:
-        peer.note = f"has {peer.vocab_size} ids, not the {size} asked for"
+        raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in TRAINERS)}")
+    kind, sizes = parsed
+    peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
+    if peer.vocab_size != sizes[0]:
+        peer.note = f"has {peer.vocab_size} ids, not the {sizes[0]} asked for"
     return peer
 
 
