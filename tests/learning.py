@@ -25,7 +25,7 @@ TINY = Config(
         code_width=12, candidates=4, warmup_steps=10, revive_every=10, reservoir_size=500, reservoir_per_step=50
     ),
     training=TrainingConfig(
-        steps=80, batch_bytes=512, learning_rate=4e-3, warmup_steps=5, sample_pretokens=300,
+        steps=80, batch_symbols=512, learning_rate=4e-3, warmup_steps=5, sample_pretokens=300,
         log_every=20, checkpoint_every=15, threads=1, accelerator="cpu",
     ),
 )  # fmt: skip

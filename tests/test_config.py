@@ -10,7 +10,7 @@ from gqvae.config import Config
 from gqvae.errors import GqvaeError
 from gqvae.presets import preset
 
-PRESETS = ("tiny", "small", "paper")
+PRESETS = ("tiny", "superword", "small", "paper")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -36,12 +36,16 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
     [
         ("seed=7", 7),
         ("vocab_size=none", None),
+        ("pretokens.base=my-tokenizer", "my-tokenizer"),
+        ("pretokens.base=none", None),
         ("training.learning_rate=1e-3", 1e-3),
         ("training.amsgrad=true", True),
         ("training.amsgrad=false", False),
         (" model.width = 64 ", 64),
         ("quantizer.codes=12", 12),
         ("quantizer.codes=none", None),
+        ("quantizer.searched=32", 32),
+        ("training.batch_symbols=512", 512),
         ("quantizer.name=ema", "ema"),
         ("objective.name=gates", "gates"),
         ("objective.target_rate=0.25", 0.25),
@@ -80,6 +84,7 @@ def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
         ("training.amsgrad=maybe", r"training\.amsgrad: 'maybe' is not valid"),
         ("objective.ramp=1", "needs 2 values"),
         ("objective.name=magic", r"objective\.name must be one of marginal, gates, not 'magic'"),
+        ("quantizer.searched=0", r"^quantizer\.searched must be positive"),
         ("quantizer.name=magic", "cosine, ema, gradient"),
         ("quantizer.revival=magic", "needs, reservoir"),
         ("training.steps=0", r"^training\.steps must be positive"),

@@ -1,29 +1,32 @@
 """From a trained network to a tokenizer: exactly N ids, nothing lost, and the figures that are reported."""
 
 import json
-import re
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from learning import TINY
+from learning import TINY, vary
+from torch.testing import assert_close
 
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.config import SPECIALS
+from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
+from gqvae.learn.alphabet import SymbolTable
+from gqvae.learn.data import Sample
 from gqvae.learn.distill import distill
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
 from gqvae.learn.scores import fit_scores, static_ids
-from gqvae.learn.segmenter import Measures, Mode, Segmented, Segmenter
+from gqvae.learn.segmenter import Measures, Mode, Segmented, Segmenter, encode
 from gqvae.patterns import cut, split
-from gqvae.pretokens import PretokenTable, count_pretokens
-from gqvae.selection import choose
 from gqvae.spelling import spell
 from gqvae.tokenizer import Tokenizer, load
 from gqvae.vocabulary import Vocabulary
@@ -61,9 +64,9 @@ def test_bytes_come_first_and_specials_last(tokenizer: Tokenizer) -> None:
 
 def test_no_string_is_impossible_and_every_one_is_useful(tokenizer: Tokenizer, trained: Run) -> None:
     """Each learned string lies within a pretoken, and is one of the fewest that spell some pretoken."""
-    known = set(tokenizer.vocabulary.learned)
-    assert all(any(string in piece for piece in trained.pretokens.pieces) for string in known)
-    assert known <= {token for piece in trained.pretokens.pieces for token in spell(piece, known, LONGEST)}
+    known = {string.decode("latin-1") for string in tokenizer.vocabulary.learned}
+    assert all(any(string in piece for piece in trained.table.pieces) for string in known)
+    assert known <= {token for piece in trained.table.pieces for token in spell(piece, known, LONGEST)}
 
 
 def test_learned_ids_are_in_the_order_of_use_by_the_network(tokenizer: Tokenizer, distilled: Distilled) -> None:
@@ -82,37 +85,22 @@ def test_any_size_that_the_text_can_fill(size: int, trained: Run, tmp_path: Path
     assert load(tmp_path / "out").vocab_size == size
 
 
+def test_without_a_size_the_vocabulary_is_what_the_codes_give(trained: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    content = json.loads((folder / "config.json").read_text())
+    content["config"] = vary(replace(TINY, vocab_size=None), quantizer={"codes": trained.codes()}).to_dict()
+    (folder / "config.json").write_text(json.dumps(content))
+    report = distill(folder, tmp_path / "out")
+    useful = report["codebook"]["useful"]
+    assert report["learned_strings"] == {"all": useful, "from_codes": useful, "filled_in": 0}
+    assert report["vocab_size"] == load(tmp_path / "out").vocab_size == 257 + useful > 257
+
+
 @pytest.mark.parametrize(("size", "message"), [(100_000, "the text has use for .* ids, not 100000"), (257, "no room")])
 def test_a_size_that_cannot_be_is_a_clear_error(size: int, message: str, trained: Run, tmp_path: Path) -> None:
     with pytest.raises(GqvaeError, match=message):
         distill(trained.folder, tmp_path / "out", size)
     assert not (tmp_path / "out").exists()
-
-
-def test_choose_prefers_what_saves_most() -> None:
-    table = count_pretokens(["abcd abcd abcd xyz xyz qr"], pattern="gpt2", window=12)
-    strings = Counter({b"abcd": 1, b" abcd": 2, b" xyz": 2, b" qr": 1, b"impossible": 0})
-    assert choose(strings, table, 256 + 1 + 2, 8) == [b" xyz", b"abcd"]  # the space before it costs one token
-    assert choose(strings, table, 256 + 1 + 3, 8) == [b" abcd", b" xyz", b"abcd"]
-
-
-def test_a_special_token_is_never_a_learned_string() -> None:
-    """A pattern that leaves the name of a special token whole must not make it one, however often it occurs."""
-    table = count_pretokens(["<|endoftext|>"] * 50 + ["one two", "three"], pattern="none", window=16)
-    learned = choose(Counter({b"one two": 1, b"three": 1}), table, 256 + 1 + 4, 16)
-    assert {b"one two", b"three"} < set(learned)
-    assert b"<|endoftext|>" not in learned
-
-
-def test_every_size_up_to_what_the_text_has_use_for(trained: Run) -> None:
-    """No size in between is refused, and the error says how far one can go."""
-    table = trained.pretokens
-    with pytest.raises(GqvaeError, match="has use for") as told:
-        choose(Counter(), table, 100_000, LONGEST)
-    most = int(re.findall(r"use for (\d+) ids", str(told.value))[0])
-    for size in range(258, int(0.95 * most), most // 10):
-        learned = choose(Counter(), table, size, LONGEST)
-        assert len(learned) == size - 257
 
 
 # Lossless
@@ -147,7 +135,8 @@ def test_the_network_remembers_nothing_but_pretokens(mode: Mode, networks: dict[
     """One text at a time, in any order, gives what a batch gives."""
     network = networks[mode]
     text = "The statement is executed and the statement is documented"
-    pieces = [part for piece in split(text, "gpt2") for part in cut(piece, TINY.pretokens.window)]
+    parts = [part for piece in split(text, "gpt2") for part in cut(piece, TINY.pretokens.window)]
+    pieces = [part.decode("latin-1") for part in parts]
     assert network.encode(text) == network.encode(text)
     assert network.encode(text) == [id_ for piece in pieces for id_ in network.ids([piece])[0]]
 
@@ -158,35 +147,39 @@ def test_the_network_remembers_nothing_but_pretokens(mode: Mode, networks: dict[
 @pytest.mark.parametrize("mode", MODES)
 def test_segmentations_tile(mode: Mode, trained: Run) -> None:
     segmenter = trained.segmenter(mode, trained.trained_model())
-    pieces = trained.pretokens.pieces[:200]
-    for piece, result in zip(pieces, segmenter.segment(pieces, keep_latents=True), strict=True):
+    pieces = trained.table.pieces[:200]
+    for piece, result in zip(pieces, segmenter.segment(pieces), strict=True):
         spans = result.spans(piece)
-        assert b"".join(spans) == piece
+        assert "".join(spans) == piece
         assert all(1 <= len(span) <= LONGEST for span in spans)
         assert len(result.codes) == len(spans)
-        assert result.latents is not None
-        assert result.latents.shape == (len(piece), TINY.model.width)
+
+
+def test_encoding_gives_the_latents_of_each_piece_in_order(trained: Run) -> None:
+    model, pieces = trained.trained_model(), trained.table.pieces[:50]
+    for piece, latents in zip(pieces, encode(model, pieces), strict=True):
+        assert_close(latents, model.encode(torch.tensor([list(map(ord, piece))]))[0].detach())
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_codes_of_the_vocabulary_are_emitted(mode: Mode, trained: Run) -> None:
     model = trained.trained_model()
-    few = {bytes([value]) for value in range(256)} | {b" the", b"ing", b" is"}
+    few = Vocabulary((b" the", b"ing", b" is"))
     segmenter = trained.segmenter(mode, model, few)
-    for result in segmenter.segment(trained.pretokens.pieces[:200]):
-        assert all(segmenter.strings[code] in few for code in result.codes)
+    for result in segmenter.segment(trained.table.pieces[:200]):
+        assert all(segmenter.strings[code].encode("latin-1") in few.id_of for code in result.codes)
 
 
 def test_viterbi_costs_no_more_than_the_gates(trained: Run) -> None:
     """Both segmentations under the same price of tokens and spelling: the search finds the least."""
     model = trained.trained_model()
-    pieces = trained.pretokens.pieces[:100]
+    pieces = trained.table.pieces[:100]
+    latents = dict(zip(pieces, encode(model, pieces), strict=True))
 
-    def cost(segmenter: Segmenter, piece: bytes, result: Segmented) -> float:
-        assert result.latents is not None
-        total, q = 0.0, model.quantizer.similarity(model.quantizer.project(result.latents)).log_softmax(-1)
+    def cost(segmenter: Segmenter, piece: str, result: Segmented) -> float:
+        total, q = 0.0, model.quantizer.similarity(model.quantizer.project(latents[piece])).log_softmax(-1)
         for end, code, span in zip(result.ends, result.codes, result.spans(piece), strict=True):
-            spelled = [segmenter.codebook.characters[code, k, byte].item() for k, byte in enumerate(span[::-1])]
+            spelled = [segmenter.codebook.characters[code, k, ord(s)].item() for k, s in enumerate(span[::-1])]
             nats = -sum(spelled) - segmenter.codebook.lengths[code, len(span) - 1].item()
             total += segmenter.weight * nats + segmenter.price - q[end - 1, code].item()
         return total
@@ -194,16 +187,17 @@ def test_viterbi_costs_no_more_than_the_gates(trained: Run) -> None:
     costs = {}
     for mode in MODES:
         segmenter = trained.segmenter(mode, model)
-        results = segmenter.segment(pieces, keep_latents=True)
+        results = segmenter.segment(pieces)
         costs[mode] = [cost(segmenter, piece, result) for piece, result in zip(pieces, results, strict=True)]
     assert all(best <= other + 1e-3 for best, other in zip(costs["viterbi"], costs["gates"], strict=True))
 
 
 def test_measures_by_hand() -> None:
-    segmented = [Segmented([2, 3], [0, 1], None), Segmented([1], [1], None)]
-    measures = Measures.of([b"abc", b"z"], [3.0, 2.0], segmented, [b"ab", b"c"])
+    """Bytes are the sample's: a symbol may stand for several."""
+    segmented = [Segmented([2, 3], [0, 1]), Segmented([1], [1])]
+    measures = Measures.of(Sample(["abc", "z"], [3.0, 2.0], bytes=22.0), segmented, ["ab", "c"])
     perplexity = (8 / 3) ** (3 / 8) * (8 / 5) ** (5 / 8)
-    assert measures == Measures(11 / 8, exact_codes=6 / 8, codes_used=2, perplexity=pytest.approx(perplexity))
+    assert measures == Measures(22 / 8, exact_codes=6 / 8, codes_used=2, perplexity=pytest.approx(perplexity))
 
 
 # Static scores
@@ -211,21 +205,33 @@ def test_measures_by_hand() -> None:
 
 def test_scores_reproduce_a_segmentation_that_scores_can_express() -> None:
     vocabulary = Vocabulary((b"ab", b"bc", b"abc"))
-    table = PretokenTable([b"abc", b"ab", b"bc"], np.array([5, 3, 2]), "none", 8, {})
-    id_of = vocabulary.id_of
+    texts, counts, id_of = [b"abc", b"ab", b"bc"], [5, 3.5, 2], vocabulary.id_of
     whole = [(id_of[b"abc"],), (id_of[b"ab"],), (id_of[b"bc"],)]
-    assert fit_scores(vocabulary, table, whole).agreement == 1
+    assert static_ids(vocabulary, fit_scores(vocabulary, texts, counts, whole), texts) == whole
     left, right = (id_of[b"ab"], ord("c")), (ord("a"), id_of[b"bc"])
     vocabulary = Vocabulary((b"ab", b"bc"))
-    table = PretokenTable([b"abc", b"ab"], np.array([5, 3]), "none", 8, {})
-    for wanted in (left, right):
-        fitted = fit_scores(vocabulary, table, [wanted, (id_of[b"ab"],)])
-        assert fitted.agreement == 1
-        assert static_ids(vocabulary, fitted.scores, [b"abc"]) == [wanted]
+    for first in (left, right):
+        wanted = [first, (id_of[b"ab"],)]
+        assert static_ids(vocabulary, fit_scores(vocabulary, texts[:2], counts[:2], wanted), texts[:2]) == wanted
+
+
+def test_what_occurs_more_often_decides_between_scores() -> None:
+    vocabulary = Vocabulary((b"ab", b"bc"))
+    left, right = (256, ord("c")), (ord("a"), 257)
+    for counts, best in (((1.0, 2.0), right), ((2.0, 1.0), left)):
+        scores = fit_scores(vocabulary, [b"abc", b"abc"], counts, [left, right])
+        assert static_ids(vocabulary, scores, [b"abc"]) == [best]
+
+
+def test_agreement_is_not_bought_with_tokens() -> None:
+    vocabulary = Vocabulary((b"ab", b"abab"))
+    for spare, best in ((0.0, (257,)), (1.0, (256, 256))):
+        scores = fit_scores(vocabulary, [b"abab"], [10_000], [(256, 256)], spare=spare)
+        assert static_ids(vocabulary, scores, [b"abab"]) == [best]
 
 
 def test_static_ids_are_those_of_the_tokenizer(tokenizer: Tokenizer, trained: Run) -> None:
-    pieces = [piece for piece in trained.pretokens.pieces if piece.isascii()]
+    pieces = [piece for piece in trained.table.texts if piece.isascii()]
     found = static_ids(tokenizer.vocabulary, tokenizer.scores, pieces)
     assert [list(ids) for ids in found] == [tokenizer.encode(piece) for piece in pieces]
 
@@ -233,38 +239,59 @@ def test_static_ids_are_those_of_the_tokenizer(tokenizer: Tokenizer, trained: Ru
 # The report and the files
 
 
-def agreement(trained_on: PretokenTable, tokenizer: Tokenizer, network: NeuralTokenizer) -> float:
-    static = static_ids(tokenizer.vocabulary, tokenizer.scores, trained_on.pieces)
-    counts = trained_on.counts.tolist()
-    same = [a == b for a, b in zip(static, network.ids(trained_on.pieces), strict=True)]
-    return sum(n for n, equal in zip(counts, same, strict=True) if equal) / sum(counts)
+def rate(table: SymbolTable, tokens: list[int]) -> float:
+    """Bytes per token, from the tokens of each piece."""
+    return table.total_bytes / sum(count * n for count, n in zip(table.counts.tolist(), tokens, strict=True))
 
 
 def test_the_agreement_is_that_of_the_finished_tokenizer(
     distilled: Distilled, tokenizer: Tokenizer, networks: dict[Mode, NeuralTokenizer], trained: Run
 ) -> None:
-    report = distilled[1]
-    assert report["agreement"] == agreement(trained.held_out, tokenizer, networks["viterbi"])
-    assert report["agreement_on_training_text"] == agreement(trained.pretokens, tokenizer, networks["viterbi"])
-    assert 0.3 < report["agreement"] <= 1
+    table = trained.measured
+    static = static_ids(tokenizer.vocabulary, tokenizer.scores, table.texts)
+    same = [a == b for a, b in zip(static, networks["viterbi"].ids(table.pieces), strict=True)]
+    counts = table.counts.tolist()
+    assert distilled[1]["agreement"] == sum(n for n, equal in zip(counts, same, strict=True) if equal) / sum(counts)
+    assert 0.3 < distilled[1]["agreement"] <= 1
 
 
-def test_the_report_counts_bytes_over_tokens_of_the_held_out_text(
-    distilled: Distilled, tokenizer: Tokenizer, networks: dict[Mode, NeuralTokenizer], trained: Run
+def test_the_report_has_bytes_per_token_of_held_out_text_after_each_stage(
+    distilled: Distilled, tokenizer: Tokenizer, trained: Run
 ) -> None:
-    from gqvae.corpus import Corpus
-
+    """The network with the strings of codes alone, then these spelled as short as can be, then those filled in, then
+    what ships."""
+    model, table, learned = trained.trained_model(), trained.measured, tokenizer.vocabulary.learned
+    segmenter = trained.segmenter("viterbi", model)
+    results = zip(trained.table.pieces, segmenter.segment(trained.table.pieces), strict=True)
+    said = {
+        segmenter.strings[code].encode("latin-1")
+        for piece, result in results
+        for span, code in zip(result.spans(piece), result.codes, strict=True)
+        if segmenter.strings[code] == span
+    }
+    of_codes = Vocabulary(tuple(string for string in learned if string in said))
     documents = list(Corpus((str(trained.folder / "held_out.jsonl"),)).documents())
     size = sum(len(document.encode()) for document in documents)
+    assert size == table.total_bytes
+
+    def by_network(mode: Mode) -> float:
+        network = NeuralTokenizer(trained, model, of_codes, mode)
+        return size / sum(len(network.encode(document)) for document in documents)
+
+    def by_fewest(vocabulary: Vocabulary) -> float:
+        known = {string.decode("latin-1") for string in vocabulary.learned}
+        return rate(table, [len(spell(piece, known, LONGEST)) for piece in table.pieces])
+
+    static = static_ids(tokenizer.vocabulary, tokenizer.scores, table.texts)
+    expected = [by_network("gates"), by_network("viterbi"), by_fewest(of_codes), by_fewest(tokenizer.vocabulary)]
     stages = distilled[1]["held_out_stages"]
-    rates = {row["stage"].partition(",")[0]: row["bytes_per_token"] for row in stages}
-    for mode in MODES:
-        tokens = sum(len(networks[mode].encode(document)) for document in documents)
-        assert rates[mode] == pytest.approx(size / tokens)
+    rates = [stage["bytes_per_token"] for stage in stages]
+    assert rates == pytest.approx([*expected, rate(table, list(map(len, static)))])
+    assert [stage["ids"] for stage in stages] == [len(of_codes)] * 3 + [tokenizer.vocab_size] * 2
+    assert len(of_codes.learned) == distilled[1]["learned_strings"]["from_codes"]
+    assert rates[1] <= rates[2] <= rates[3] >= rates[4]
     # the tokenizer that people run does not cut long pretokens, so it may differ a little
-    assert stages[-1]["bytes_per_token"] == pytest.approx(
-        size / sum(len(tokenizer.encode(d)) for d in documents), rel=0.02
-    )
+    assert rates[4] == pytest.approx(size / sum(len(tokenizer.encode(d)) for d in documents), rel=0.02)
 
 
 def test_the_report_adds_up(distilled: Distilled, trained: Run) -> None:
@@ -278,13 +305,21 @@ def test_the_report_adds_up(distilled: Distilled, trained: Run) -> None:
     assert 0 <= report["exact_codes"] <= 1
 
 
+def test_the_report_counts_ids_that_the_tokenizer_never_uses(
+    distilled: Distilled, tokenizer: Tokenizer, trained: Run
+) -> None:
+    ids = static_ids(tokenizer.vocabulary, tokenizer.scores, trained.table.texts)
+    never = set(range(256, tokenizer.vocab_size - 1)) - {id_ for row in ids for id_ in row}
+    assert distilled[1]["ids_never_used_on_training_text"] == len(never)
+
+
 def test_the_segmentations_kept_are_the_networks(
     distilled: Distilled, networks: dict[Mode, NeuralTokenizer], tokenizer: Tokenizer, trained: Run
 ) -> None:
     columns = pyarrow.parquet.read_table(distilled[0] / "segmentations.parquet").to_pydict()
-    assert columns["piece"] == trained.pretokens.pieces
-    assert columns["count"] == trained.pretokens.counts.tolist()
-    assert list(map(tuple, columns["ids"])) == networks["viterbi"].ids(trained.pretokens.pieces)
+    assert columns["piece"] == trained.table.texts
+    assert columns["count"] == trained.table.counts.tolist()
+    assert list(map(tuple, columns["ids"])) == networks["viterbi"].ids(trained.table.pieces)
     assert [tokenizer.decode_bytes(ids) for ids in columns["ids"]] == columns["piece"]
 
 

@@ -2,9 +2,9 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -88,11 +88,12 @@ def test_a_tokenizer_needs_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["encode", "--help"], ["train", "--help"]])
 def test_help_loads_nothing_heavy_and_is_quick(arguments: list[str]) -> None:
-    start = time.perf_counter()
+    before = os.times()
     packages = loaded_by(f"from gqvae.cli import main\ntry: main({arguments})\nexcept SystemExit: pass")
-    seconds = time.perf_counter() - start
+    after = os.times()
     assert not packages & (HEAVY | {"tokenizers"})
-    assert seconds < 3, "help answers in well under a second on an idle machine"
+    seconds = sum(after[2:4]) - sum(before[2:4])  # of the processor, by children: the machine may be busy
+    assert seconds < 3, "help answers in well under a second"
 
 
 def test_public_names() -> None:

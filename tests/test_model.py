@@ -99,7 +99,9 @@ def test_strings_are_read_from_the_end() -> None:
         return torch.eye(of)[list(classes)].log()
 
     characters = torch.stack([certain(*b"wohs", of=256), certain(*b"\x00\xffxx", of=256)])
-    assert Decoded(characters, certain(3, 1, of=4)).strings() == [b"show", b"\xff\x00"]
+    assert Decoded(characters, certain(3, 1, of=4)).strings() == ["show", "\xff\x00"]
+    of_tokens = certain(300, 511, of=512)[None]
+    assert Decoded(of_tokens, certain(1, of=2)).strings() == ["\u01ff\u012c"]
 
 
 @torch.no_grad()

@@ -231,6 +231,18 @@ def test_count_equals_counting_one_by_one(pattern: str, documents: list[str], wi
     assert table.provenance["documents"] == len(documents)
 
 
+@settings(deadline=None)
+@given(documents=st.lists(texts, max_size=6), window=st.integers(1, 20))
+def test_recutting_counts_the_same_text_in_smaller_pieces(documents: list[str], window: int) -> None:
+    table = count_pretokens(documents, pattern="sentence", window=1 << 16)
+    again = table.recut("gpt2", window)
+    sentences = [piece for document in documents for piece in split(document, "sentence")]
+    counts = Counter(part for piece in sentences for word in split(piece, "gpt2") for part in cut(word, window))
+    assert dict(zip(again.pieces, again.counts.tolist(), strict=True)) == counts
+    assert (again.pattern, again.window, again.provenance) == ("gpt2", window, table.provenance)
+    again._check()
+
+
 def test_workers_and_block_size_do_not_change_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [*some_documents(200), " ".join(some_documents(40, seed=1))]
     counted: list[int] = []

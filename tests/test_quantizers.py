@@ -109,6 +109,48 @@ def test_candidates_can_be_limited(name: str) -> None:
 
 @every
 @torch.no_grad()
+def test_candidates_asked_for_besides(name: str) -> None:
+    """The nearest code is a candidate already, the farthest is new, and of the third latent none is asked for."""
+    quantizer, z = make(name), latents(3)
+    everything = quantizer.candidates(z, V)
+    nearest, farthest = everything.indices[:, 0], everything.indices[:, -1]
+    found = quantizer.candidates(z, 4, besides=torch.stack([nearest, farthest, torch.full((3,), -1)], 1))
+    assert torch.equal(found.indices[:, :4], everything.indices[:, :4])
+    assert torch.equal(found.indices[:, 5], farthest)
+    expected = everything.log_probs[:, [0, 1, 2, 3, 0, -1, 0]].index_fill(1, torch.tensor([4, 6]), -torch.inf)
+    assert_close(found.log_probs, expected)
+    assert ((found.indices >= 0) & (found.indices < V)).all()
+
+
+@every
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("besides", [False, True])
+def test_the_gradient_of_candidates_is_that_of_a_softmax(name: str, besides: bool, limited: bool) -> None:
+    """`candidates` takes its gradient by hand; `log_softmax` over the whole codebook is the slow twin."""
+    quantizer, z = make(name), latents(2, 3).requires_grad_()
+    allowed = torch.arange(V) % 3 > 0 if limited else None
+    more = torch.randint(-1, V, (2, 3, 5), generator=torch.Generator().manual_seed(0)) if besides else None
+    found = quantizer.candidates(z, 4, allowed, more)
+    logits = quantizer.similarity(quantizer.project(z).flatten(0, 1))
+    total = (logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)).logsumexp(-1, keepdim=True)
+    plain = (logits - total).view(2, 3, V).gather(-1, found.indices)
+
+    real = found.log_probs.isfinite()
+    assert real[..., :4].all()
+    assert real[..., 4:].any() == besides
+    assert_close(found.log_probs[real], plain[real])
+    pull = torch.randn(real.shape, generator=torch.Generator().manual_seed(1))[real]
+    inputs = [z, *quantizer.parameters()]
+    ours = torch.autograd.grad((found.log_probs[real] * pull).sum(), inputs, allow_unused=True)
+    theirs = torch.autograd.grad((plain[real] * pull).sum(), inputs, allow_unused=True)
+    assert [gradient is None for gradient in ours] == [gradient is None for gradient in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        if one is not None:
+            assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@every
+@torch.no_grad()
 def test_a_codebook_larger_than_the_data_or_smaller_than_the_candidates(name: str) -> None:
     assert make(name, size=500)(latents(2)).indices.shape == (2,)
     assert make(name, size=3).candidates(latents(2), 8).indices.shape == (2, 3)

@@ -108,7 +108,7 @@ def test_a_seed_decides_everything(corpus: Corpus, tmp_path: Path) -> None:
 def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) -> None:
     """With batches large enough for torch to share a look-up's gradient among threads (32,768 entries)."""
     before = torch.get_num_threads()
-    config = vary(SHORT, training={"threads": 2, "batch_bytes": 8_192})
+    config = vary(SHORT, training={"steps": 20, "threads": 2, "batch_symbols": 8_192})
     try:
         first, again = (train(config, corpus, tmp_path / name) for name in ("first", "again"))
     finally:
@@ -123,7 +123,7 @@ def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) ->
 def test_a_resumed_run_ends_as_if_it_had_never_stopped(
     objective: str, quantizer: str, revival: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped before the first checkpoint, and once more with pins and half a window of metrics in flight."""
+    """Stopped before the first checkpoint, and once more with a lexicon and half a window of metrics in flight."""
     config = vary(SHORT, objective={"name": objective}, quantizer={"name": quantizer, "revival": revival})
     whole = train(config, corpus, tmp_path / "whole")
     torch.manual_seed(99)  # nothing may depend on the global generator

@@ -29,6 +29,7 @@ app = typer.Typer(
 
 class Preset(StrEnum):
     tiny = "tiny"
+    superword = "superword"
     small = "small"
     paper = "paper"
 
@@ -84,8 +85,14 @@ def train(
     objective: Annotated[str | None, typer.Option(help="What trains the gates: marginal or gates.")] = None,
     quantizer: Annotated[str | None, typer.Option(help="The codebook: cosine, ema or gradient.")] = None,
     pattern: Annotated[str | None, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Read the tokens of this tokenizer; words:N trains one of N ids first.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same ids.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps.")] = None,
+    target_bytes_per_token: Annotated[
+        float | None, typer.Option(help="The compression to reach; the vocabulary then holds at most its ids.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting. Repeatable.")
     ] = None,
@@ -111,8 +118,10 @@ def train(
         "objective.name": objective,
         "quantizer.name": quantizer,
         "pretokens.pattern": pattern,
+        "pretokens.base": base,
         "seed": seed,
         "training.steps": steps,
+        "objective.target_bytes_per_token": target_bytes_per_token,
     }
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     given += settings or []
@@ -180,7 +189,10 @@ def evaluate(
     corpus: Annotated[list[str], typer.Option(metavar="FILE", help=f"The text to measure on: {_INPUTS}. Repeatable.")],
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="PEER", help="bpe:N or unigram:N, trained now; or what TOK may be. Repeatable."),
+        typer.Option(
+            metavar="PEER",
+            help="bpe:N, unigram:N, sentence-bpe:N or superbpe:N[:T], trained now; or what TOK may be. Repeatable.",
+        ),
     ] = None,
     train_corpus: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="What those peers are trained on. Repeatable.")

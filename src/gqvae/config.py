@@ -17,6 +17,8 @@ from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS
 
 SPECIALS = ("<|endoftext|>",)
+SMALLEST = 256 + len(SPECIALS) + 1
+"""Ids of the smallest vocabulary: all bytes, the specials, one learned string."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +27,27 @@ class PretokenConfig:
 
     pattern: str = "gpt2"
     """Name of a pattern in `gqvae.patterns.PATTERNS`."""
+    base: str | None = None
+    """A tokenizer (folder or bundled name) whose tokens the model reads instead of bytes: a stacked GQ-VAE. `words:N`
+    trains one of N ids inside words first."""
     window: int = 16
-    """Longest pretoken the model reads, in bytes (the paper's T); longer ones are cut at characters."""
+    """Longest pretoken the model reads, in symbols: bytes (the paper's T; longer ones are cut at characters), or tokens
+    of the base."""
     held_out: float = 0.05
     """Share of documents (by hash) kept from training to measure on."""
 
     def __post_init__(self) -> None:
         _one_of(self, "pattern", tuple(PATTERNS))
+        if self.words is not None and self.words < SMALLEST:
+            raise GqvaeError(f"base: words:N needs at least {SMALLEST} ids, not {self.words}")
         _positive(self, "window")
         _share(self, "held_out")
+
+    @property
+    def words(self) -> int | None:
+        """Ids of the base that is trained first; None if it is given, or there is none."""
+        kind, _, size = (self.base or "").partition(":")
+        return int(size) if kind == "words" and size.isascii() and size.isdecimal() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +66,7 @@ class ModelConfig:
     character_width: int = 64
     """Width of one character slot of the decoder before its 256 logits."""
     longest_token: int = 12
-    """K: a code stands for at most this many bytes."""
+    """K: a code stands for at most this many symbols."""
 
     def __post_init__(self) -> None:
         _positive(self, "width", "heads", "decoder_width", "character_width", "gater_channels", "longest_token")
@@ -74,8 +88,10 @@ class QuantizerConfig:
     """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses."""
     code_width: int = 32
     """d of the low-dimensional quantizers; `gradient` works in the model's width."""
-    candidates: int = 8
-    """How many of the nearest codes the marginal objective and the viterbi segmenter consider."""
+    candidates: int = 4
+    """How many of the nearest codes the marginal objective considers for each span, besides the one that spells it."""
+    searched: int = 16
+    """How many of the nearest codes the viterbi segmenter considers."""
     commitment: float = 0.25
     """beta: weight of the term that moves the encoder to the codes."""
     decay: float = 0.98
@@ -97,7 +113,7 @@ class QuantizerConfig:
         if self.codes is not None:
             _positive(self, "codes")
         _not_negative(self, "commitment", "warmup_steps")
-        _positive(self, "code_width", "candidates", "revive_every", "reservoir_size", "reservoir_per_step")
+        _positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
         _share(self, "revive_until", "revive_share", "decay")
         _one_of(self, "name", ("cosine", "ema", "gradient"))
         _one_of(self, "revival", ("needs", "reservoir"))
@@ -109,7 +125,9 @@ class ObjectiveConfig:
 
     name: Literal["marginal", "gates"] = "marginal"
     price: float = 4.0
-    """marginal: nats a token costs (lambda)."""
+    """marginal: nats a token costs (lambda); with a target, what it costs at first."""
+    target_bytes_per_token: float | None = None
+    """marginal: move the price until the network gives this compression (`gqvae.learn.rate`)."""
     reconstruction: tuple[float, float] = (1.0, 6.0)
     """marginal: weight of reconstruction against the price, at the start and at the end of its ramp."""
     ramp: tuple[float, float] = (0.15, 0.70)
@@ -128,14 +146,24 @@ class ObjectiveConfig:
         _not_negative(self, "price", "alpha", "rate_weight", "length_weight")
         if min(self.reconstruction) <= 0 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
             raise GqvaeError("reconstruction must be positive, ramp two rising shares of training")
+        self._check_target()
+
+    def _check_target(self) -> None:
+        target = self.target_bytes_per_token
+        if target is None:
+            return
+        if self.name != "marginal":
+            raise GqvaeError(f"target_bytes_per_token needs name=marginal: {self.name} has no price of a token to move")
+        if target <= 1:
+            raise GqvaeError(f"target_bytes_per_token must be more than 1 (single bytes), not {target}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Optimisation. Batches are counted in bytes of pretokens, since there is no padding to count."""
+    """Optimisation. Batches are counted in symbols (bytes, or tokens of a base), since there is no padding to count."""
 
     steps: int = 1_000
-    batch_bytes: int = 2_048
+    batch_symbols: int = 2_048
     learning_rate: float = 2e-3
     codebook_learning_rate: float = 1.0
     """Multiple of the learning rate used for the codes (the paper: 10)."""
@@ -148,8 +176,8 @@ class TrainingConfig:
     amsgrad: bool = False
     count_exponent: float = 0.75
     """Pretokens are sampled by count to this power."""
-    sample_pretokens: int = 8_192
-    """Distinct pretokens segmented to measure progress and needs."""
+    sample_pretokens: int = 65_536
+    """Most distinct pretokens that the needs of a segmentation are counted on; of more, a weighted sample."""
     log_every: int = 50
     checkpoint_every: int = 100
     threads: int = 0
@@ -165,7 +193,7 @@ class TrainingConfig:
         _not_negative(self, "warmup_steps", "weight_decay", "threads", "count_exponent")
         _positive(self, "codebook_learning_rate", "clip")
         _share(self, "final_learning_rate")
-        _positive(self, "steps", "batch_bytes", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
+        _positive(self, "steps", "batch_symbols", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +201,8 @@ class Config:
     """One run, complete: with the corpus, it determines every id."""
 
     vocab_size: int | None = 1_024
-    """Ids of the finished tokenizer, 256 bytes and specials included; None: as many as the codes give."""
+    """Ids of the finished tokenizer, 256 bytes and specials included; None: as many as the codes give.
+    With a target for the compression, at most so many."""
     seed: int = 0
     pretokens: PretokenConfig = field(default_factory=PretokenConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -184,9 +213,8 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise GqvaeError(f"seed must lie between 0 and 2**63 - 1, not {self.seed}")
-        smallest = 256 + len(SPECIALS) + 1
-        if self.vocab_size is not None and self.vocab_size < smallest:
-            raise GqvaeError(f"vocab_size must be at least {smallest} (256 bytes, specials, one learned string)")
+        if self.vocab_size is not None and self.vocab_size < SMALLEST:
+            raise GqvaeError(f"vocab_size must be at least {SMALLEST} (256 bytes, specials, one learned string)")
         if self.model.longest_token > self.pretokens.window:
             raise GqvaeError("model.longest_token cannot exceed pretokens.window")
 

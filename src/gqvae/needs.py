@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from gqvae.spelling import worth
 
-Segmentation = Sequence[tuple[list[bytes], float]]
+Segmentation = Sequence[tuple[list[str], float]]
 
 GRAM = 3
 """Most neighbouring tokens that one new string may replace."""
@@ -16,23 +16,23 @@ UNSPELLED = 3.0
 """Tokens that a span outside the vocabulary counts as: it has to be spelled by several."""
 
 
-def usage(segmentation: Segmentation) -> Counter[bytes]:
+def usage(segmentation: Segmentation) -> Counter[str]:
     """How often each span is used."""
-    used: Counter[bytes] = Counter()
+    used: Counter[str] = Counter()
     for tokens, weight in segmentation:
         for token in tokens:
             used[token] += weight  # type: ignore[assignment]
     return used
 
 
-def needs(segmentation: Segmentation, strings: Collection[bytes], longest: int) -> Counter[bytes]:
+def needs(segmentation: Segmentation, strings: Collection[str], longest: int) -> Counter[str]:
     """Tokens that each span of at most `longest` bytes would save as one token more: runs of tokens, and spans that
     are used but not among `strings`.
 
-    >>> needs([([b" sho", b"wed"], 5.0), ([b" sho", b"w"], 2.0)], {b" sho", b"w", b"wed"}, longest=7)
-    Counter({b' showed': 5.0, b' show': 2.0})
+    >>> needs([([" sho", "wed"], 5.0), ([" sho", "w"], 2.0)], {" sho", "w", "wed"}, longest=7)
+    Counter({' showed': 5.0, ' show': 2.0})
     """
-    saved: Counter[bytes] = Counter()
+    saved: Counter[str] = Counter()
     for tokens, weight in segmentation:
         for last, token in enumerate(tokens):
             if token not in strings:
@@ -43,11 +43,11 @@ def needs(segmentation: Segmentation, strings: Collection[bytes], longest: int) 
     return saved
 
 
-def runs(tokens: Sequence[bytes], last: int, longest: int) -> Iterator[tuple[int, bytes]]:
+def runs(tokens: Sequence[str], last: int, longest: int) -> Iterator[tuple[int, str]]:
     """The runs of 2 to `GRAM` tokens that end with token `last` and have at most `longest` bytes: (tokens, bytes).
 
-    >>> list(runs([b"a", b"b", b"c", b"d"], 3, longest=8))
-    [(2, b'cd'), (3, b'bcd')]
+    >>> list(runs(["a", "b", "c", "d"], 3, longest=8))
+    [(2, 'cd'), (3, 'bcd')]
     """
     span = tokens[last]
     for first in range(last - 1, max(-1, last - GRAM), -1):
@@ -57,7 +57,7 @@ def runs(tokens: Sequence[bytes], last: int, longest: int) -> Iterator[tuple[int
         yield last - first + 1, span
 
 
-def worths(used: Counter[bytes], strings: Collection[bytes], longest: int) -> dict[bytes, float]:
+def worths(used: Counter[str], strings: Collection[str], longest: int) -> dict[str, float]:
     """Tokens that each string saves over the best spelling without it. A single byte has none: it counts as the spans
     that would be left unspelled."""
     return {

@@ -17,6 +17,17 @@ def _tiny() -> Config:
     return Config()
 
 
+def _superword() -> Config:
+    """Two CPU cores, a quarter of an hour: tokens across words. A second GQ-VAE reads the tokens of a first one, in
+    windows of 16 within a sentence, and its codes stand for up to 8 of them."""
+    return Config(
+        vocab_size=8_192,
+        pretokens=PretokenConfig(pattern="sentence", base="words:2048", window=16),
+        model=ModelConfig(longest_token=8),
+        training=TrainingConfig(steps=700),
+    )
+
+
 def _small() -> Config:
     """One GPU, minutes."""
     return Config(
@@ -26,7 +37,7 @@ def _small() -> Config:
         ),
         pretokens=PretokenConfig(window=32),
         quantizer=QuantizerConfig(warmup_steps=200),
-        training=TrainingConfig(steps=6_000, batch_bytes=16_384, learning_rate=1e-3, warmup_steps=200),
+        training=TrainingConfig(steps=6_000, batch_symbols=16_384, learning_rate=1e-3, warmup_steps=200),
     )
 
 
@@ -58,7 +69,7 @@ def _paper() -> Config:
         objective=ObjectiveConfig(name="gates", alpha=3.0),
         training=TrainingConfig(
             steps=50_000,
-            batch_bytes=4_096,
+            batch_symbols=4_096,
             learning_rate=1e-4,
             codebook_learning_rate=10.0,
             final_learning_rate=0.0,
@@ -70,4 +81,4 @@ def _paper() -> Config:
     )
 
 
-_PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}
+_PRESETS = {"tiny": _tiny, "superword": _superword, "small": _small, "paper": _paper}

@@ -55,6 +55,15 @@ class PretokenTable:
         """Bytes in the corpus."""
         return sum(len(piece) * count for piece, count in zip(self.pieces, self.counts.tolist(), strict=True))
 
+    def recut(self, pattern: str, window: int) -> "PretokenTable":
+        """The same text cut by another pattern and window, inside the pieces of this one."""
+        counts: Counter[bytes] = Counter()
+        for piece, count in zip(self.pieces, self.counts.tolist(), strict=True):
+            for part in split(piece, pattern):
+                for short in cut(part, window):
+                    counts[short] += count
+        return _table(counts, pattern, window, dict(self.provenance))
+
     def save(self, path: Path) -> None:
         """Write Parquet: columns piece (binary) and count (int64); the rest as JSON in the metadata."""
         import pyarrow

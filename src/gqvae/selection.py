@@ -1,48 +1,58 @@
-"""Which strings become the vocabulary: the useful ones of the codebook, then what the segmentation needs most."""
+"""Which strings become the vocabulary: the useful ones of the codebook, then what the segmentation needs most.
+
+Strings are of symbols (`gqvae.learn.alphabet`); `text_of` gives the bytes they stand for. Two strings of tokens may
+stand for the same bytes: one of them is enough.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from gqvae.config import SPECIALS
 from gqvae.errors import GqvaeError
-from gqvae.needs import needs, usage, worths
-from gqvae.pretokens import PretokenTable
+from gqvae.needs import Segmentation, needs, usage, worths
 from gqvae.spelling import spell
-from gqvae.vocabulary import Vocabulary
+from gqvae.vocabulary import BYTES, MAX_TOKEN_BYTES, Vocabulary
 
-GIVEN = {bytes([value]) for value in range(256)} | {name.encode() for name in SPECIALS}
-"""Strings that have their ids anyway."""
+TextOf = Callable[[str], bytes]
+Weighted = Sequence[tuple[str, float]]
+"""Pretokens and their occurrences."""
+
+GIVEN = {bytes([value]) for value in range(BYTES)} | {name.encode() for name in SPECIALS}
+"""Texts that have their ids anyway."""
+SINGLE_BYTES = {chr(value) for value in range(BYTES)}
 
 
-def choose(strings: Counter[bytes], table: PretokenTable, size: int | None, longest: int) -> list[bytes]:
-    """The learned strings of a vocabulary of `size` ids: the best of `strings` (with their uses), then filled up.
+def choose(strings: Counter[str], pretokens: Weighted, size: int, longest: int, text_of: TextOf) -> list[str]:
+    """The learned strings of a vocabulary of `size` ids: the best of `strings` (with their uses), then filled up with
+    the spans that the weighted `pretokens` need most.
 
     Raises GqvaeError when the text has not enough different spans for so many ids.
     """
-    if size is None:
-        return sorted(strings)
-    room = size - 256 - len(SPECIALS)
-    if room < 1:
-        raise GqvaeError(f"a vocabulary of {size} ids has no room for learned strings; ask for more")
-    value = worths(strings, strings.keys(), longest)
-    chosen = set(sorted(strings, key=lambda string: (-value[string], string))[:room])
-    counts = table.counts.tolist()
+    room, chosen = size - len(GIVEN), set(best(strings, size, longest, text_of))
     # needs overlap, so each round fills half of what is missing; it ends, as every round leaves fewer tokens
     while True:
-        spelled = [(spell(piece, chosen, longest), count) for piece, count in zip(table.pieces, counts, strict=True)]
+        spelled = _spelled(pretokens, chosen, longest)
         used = usage(spelled)
         chosen = {string for string in chosen if used[string]}
         missing = room - len(chosen)
         if not missing:
             return sorted(chosen)
-        wanted = needs(spelled, chosen | GIVEN, longest)
-        if not wanted:
+        wanted = needs(spelled, chosen | SINGLE_BYTES, longest)
+        neediest = _new(_by_need(wanted), chosen, text_of, missing if missing < 8 else (missing + 1) // 2)
+        if not neediest:
             raise GqvaeError(
-                f"the text has use for {len(chosen) + 256 + len(SPECIALS)} ids, not {size}: "
-                "lower --vocab-size, or train on more"
+                f"the text has use for {len(chosen) + len(GIVEN)} ids, not {size}: lower --vocab-size, or train on more"
             )
-        neediest = sorted(wanted, key=lambda span: (-wanted[span], span))
-        chosen |= set(neediest[: missing if missing < 8 else (missing + 1) // 2])
+        chosen |= set(neediest)
+
+
+def best(strings: Counter[str], size: int, longest: int, text_of: TextOf) -> list[str]:
+    """Those of `strings` (with their uses) that save most tokens, for a vocabulary of at most `size` ids."""
+    room = size - len(GIVEN)
+    if room < 1:
+        raise GqvaeError(f"a vocabulary of {size} ids has no room for learned strings; ask for more")
+    value = worths(strings, strings.keys(), longest)
+    return sorted(_new(sorted(strings, key=lambda string: (-value[string], string)), (), text_of, room))
 
 
 def in_order_of_use(
@@ -57,3 +67,25 @@ def in_order_of_use(
     final = Vocabulary(tuple(ordered), vocabulary.specials)
     new = [final.id_of[token] for token in vocabulary.plain_tokens]
     return final, [tuple(new[id_] for id_ in row) for row in ids]
+
+
+def _spelled(pretokens: Weighted, strings: Collection[str], longest: int) -> Segmentation:
+    return [(spell(piece, strings, longest), weight) for piece, weight in pretokens]
+
+
+def _by_need(wanted: Counter[str]) -> list[str]:
+    return sorted(wanted, key=lambda span: (-wanted[span], span))
+
+
+def _new(candidates: Iterable[str], chosen: Iterable[str], text_of: TextOf, most: int) -> list[str]:
+    """The first `most` candidates whose texts are neither given, nor chosen, nor each other's."""
+    taken = GIVEN | set(map(text_of, chosen))
+    found: list[str] = []
+    for string in candidates:
+        if len(found) == most:
+            break
+        text = text_of(string)
+        if text not in taken and len(text) <= MAX_TOKEN_BYTES:
+            taken.add(text)
+            found.append(string)
+    return found

@@ -3,15 +3,15 @@
 from collections.abc import Collection
 
 
-def spell(text: bytes, strings: Collection[bytes], longest: int, without: bytes | None = None) -> list[bytes]:
+def spell(text: str, strings: Collection[str], longest: int, without: str | None = None) -> list[str]:
     """Spell `text` with the fewest of `strings`; any single byte may be used. Ties go to the longer last string.
 
     Args:
         strings: a set or dict; none longer than `longest` bytes is looked for.
         without: one of them not to use.
 
-    >>> spell(b"showed", {b"sho", b"how", b"wed", b"ed"}, longest=3)
-    [b'sho', b'wed']
+    >>> spell("showed", {"sho", "how", "wed", "ed"}, longest=3)
+    ['sho', 'wed']
     """
     fewest, lengths = [0], [0]
     for end in range(1, len(text) + 1):
@@ -29,10 +29,10 @@ def spell(text: bytes, strings: Collection[bytes], longest: int, without: bytes 
     return spelled[::-1]
 
 
-def worth(string: bytes, strings: Collection[bytes], longest: int) -> int:
+def worth(string: str, strings: Collection[str], longest: int) -> int:
     """Tokens more that one use of `string` would cost if it were not among `strings`.
 
-    >>> worth(b"showed", {b"showed", b"sho", b"wed"}, longest=6)
+    >>> worth("showed", {"showed", "sho", "wed"}, longest=6)
     1
     """
     return len(spell(string, strings, longest, without=string)) - 1

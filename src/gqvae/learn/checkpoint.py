@@ -1,4 +1,4 @@
-"""A training state as one safetensors file: model, optimiser, reservoir, pins and random generator.
+"""A training state as one safetensors file: model, optimiser, reservoir, lexicon and random generator.
 
 Everything that the next step depends on is in it, so that a resumed run continues as if it had never stopped.
 """
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
-from gqvae.learn.objectives import Pins
+from gqvae.learn.lexicon import Lexicon
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -30,7 +30,7 @@ class State:
     generator: torch.Generator
     usage: Tensor
     """(V,) summed weight of the assignments to each code since the last revival."""
-    pins: Pins | None
+    lexicon: Lexicon | None
 
 
 def save(path: Path, state: State) -> None:
@@ -43,8 +43,8 @@ def save(path: Path, state: State) -> None:
     }
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}", {key: torch.as_tensor(value) for key, value in moments.items()})
-    if state.pins is not None:
-        tensors |= _prefixed("pins", asdict(state.pins))
+    if state.lexicon is not None:
+        tensors |= _prefixed("lexicon", asdict(state.lexicon))
     header = {"gqvae": json.dumps({"format": FORMAT, "step": state.step})}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
@@ -54,7 +54,7 @@ def restore(path: Path, state: State) -> None:
     """Read into `state`. Raises GqvaeError for a file that is damaged or of another model."""
     tensors, step = _read(path)
     try:
-        state.model.load_state_dict(_under("model", tensors))
+        state.model.load_state_dict(_weights(state.model, tensors))
         reservoir = _under("reservoir", tensors)
         state.reservoir.register_buffer("latents", reservoir["latents"].to(state.usage.device))
         state.reservoir.register_buffer("position", reservoir["position"].to(state.usage.device))
@@ -63,8 +63,8 @@ def restore(path: Path, state: State) -> None:
         state.optimizer.load_state_dict(_optimizer_state(state.optimizer, _under("optimizer", tensors)))
     except (RuntimeError, KeyError, ValueError) as error:
         raise GqvaeError(f"{path} does not fit this run ({error}); train again into a new folder") from error
-    pins = _under("pins", tensors)
-    state.pins = Pins(**{name: tensor.to(state.usage.device) for name, tensor in pins.items()}) if pins else None
+    lexicon = {name: tensor.to(state.usage.device) for name, tensor in _under("lexicon", tensors).items()}
+    state.lexicon = Lexicon(**lexicon) if lexicon else None
     state.step = step
 
 
@@ -72,10 +72,15 @@ def load_model(path: Path, model: nn.Module) -> int:
     """Read the weights alone; returns the step they are of."""
     tensors, step = _read(path)
     try:
-        model.load_state_dict(_under("model", tensors))
+        model.load_state_dict(_weights(model, tensors))
     except RuntimeError as error:
         raise GqvaeError(f"{path} does not fit its config.json: {error}") from error
     return step
+
+
+def _weights(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the model; a checkpoint of before the price was state leaves the model's as it is."""
+    return {name: tensor for name, tensor in model.state_dict().items() if name == "price"} | _under("model", tensors)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], int]:

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gqvae.pretokens import PretokenTable
+from gqvae.learn.alphabet import SymbolTable
 
 
-def by_length(pieces: Sequence[bytes]) -> dict[int, list[int]]:
+def by_length(pieces: Sequence[str]) -> dict[int, list[int]]:
     """Indices of the pieces of each length, lengths rising."""
     groups: dict[int, list[int]] = {}
     for index, piece in enumerate(pieces):
@@ -18,21 +18,21 @@ def by_length(pieces: Sequence[bytes]) -> dict[int, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def as_tensor(pieces: Sequence[bytes]) -> Tensor:
+def as_tensor(pieces: Sequence[str]) -> Tensor:
     """Pieces of one length T -> (B, T) integers."""
-    flat = np.frombuffer(b"".join(pieces), dtype=np.uint8).reshape(len(pieces), -1)
+    flat = np.frombuffer("".join(pieces).encode("utf-32-le"), dtype="<u4").reshape(len(pieces), -1)
     return torch.from_numpy(flat.astype(np.int64))
 
 
 class Batches:
     """Random batches of pretokens of one length, drawn by count to a power.
 
-    A length is drawn by the bytes its pretokens weigh, so that in the long run each pretoken is seen in proportion to
+    A length is drawn by the symbols its pretokens weigh, so that in the long run each pretoken is seen in proportion to
     count ** exponent, whatever its length.
     """
 
-    def __init__(self, table: PretokenTable, exponent: float, batch_bytes: int) -> None:
-        self.batch_bytes = batch_bytes
+    def __init__(self, table: SymbolTable, exponent: float, batch_symbols: int) -> None:
+        self.batch_symbols = batch_symbols
         groups = by_length(table.pieces)
         weights = torch.tensor(table.counts, dtype=torch.double) ** exponent
         self.lengths = list(groups)
@@ -41,9 +41,9 @@ class Batches:
         self.length_weights = torch.stack([w.sum() * n for n, w in zip(self.lengths, self.weights, strict=True)])
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """(B, T) with B * T about `batch_bytes`."""
+        """(B, T) with B * T about `batch_symbols`."""
         group = int(torch.multinomial(self.length_weights, 1, generator=generator))
-        count = max(1, self.batch_bytes // self.lengths[group])
+        count = max(1, self.batch_symbols // self.lengths[group])
         weights = self.weights[group]
         # inverse transform rather than multinomial, which takes at most 2 ** 24 categories
         places = torch.rand(count, generator=generator, dtype=torch.double) * weights.sum()
@@ -54,18 +54,28 @@ class Batches:
 class Sample:
     """Distinct pretokens that stand for a whole table."""
 
-    pieces: list[bytes]
+    pieces: list[str]
     weights: list[float]
     """Occurrences each piece stands for."""
+    bytes: float
+    """Of all those occurrences."""
 
     @classmethod
-    def of(cls, table: PretokenTable, size: int, generator: torch.Generator) -> "Sample":
+    def whole(cls, table: SymbolTable) -> "Sample":
+        """Every piece, for what it is."""
+        return cls(table.pieces, table.counts.tolist(), table.total_bytes)
+
+    @classmethod
+    def of(cls, table: SymbolTable, size: int, generator: torch.Generator) -> "Sample":
         """About `size` pieces, the frequent ones surely, a rare one by chance and then weighted up: totals stay
         unbiased (Poisson sampling with probability proportional to the root of the count)."""
+        if len(table.pieces) <= size:
+            return cls.whole(table)
         counts = torch.tensor(table.counts, dtype=torch.double)
-        if len(counts) <= size:
-            return cls(table.pieces, counts.tolist())
         roots = counts.sqrt()
         chance = (size * roots / roots.sum()).clamp(max=1.0)
-        chosen = torch.nonzero(torch.rand(len(chance), generator=generator, dtype=torch.double) < chance)[:, 0]
-        return cls([table.pieces[i] for i in chosen.tolist()], (counts / chance)[chosen].tolist())
+        drawn = torch.rand(len(chance), generator=generator, dtype=torch.double) < chance
+        chosen = torch.nonzero(drawn)[:, 0]
+        weights, rows = (counts / chance)[chosen].tolist(), chosen.tolist()
+        size_in_bytes = sum(len(table.texts[row]) * weight for row, weight in zip(rows, weights, strict=True))
+        return cls([table.pieces[row] for row in rows], weights, size_in_bytes)

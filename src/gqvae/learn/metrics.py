@@ -37,7 +37,7 @@ def of_steps(window: Sequence[Outcome], longest: int) -> dict[str, Any]:
 
 def of_segmentation(segmenter: Segmenter, sample: Sample) -> dict[str, Any]:
     """What the network makes of held-out pretokens, weighted by occurrence, before any fallback."""
-    measures = Measures.of(sample.pieces, sample.weights, segmenter.segment(sample.pieces), segmenter.strings)
+    measures = Measures.of(sample, segmenter.segment(sample.pieces), segmenter.strings)
     return {
         "bytes_per_token": measures.bytes_per_token,
         "exact_codes": measures.exact_codes,

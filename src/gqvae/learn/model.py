@@ -1,9 +1,10 @@
 """GQ-VAE: a gated, quantized autoencoder of pretokens (arXiv 2512.21913, figures 1 and 2).
 
-    bytes (B, T) -encode-> latents (B, T, D) -quantize-> codes (B, T), vectors (B, T, D) -gate-> gates (B, T)
+    symbols (B, T) -encode-> latents (B, T, D) -quantize-> codes (B, T), vectors (B, T, D) -gate-> gates (B, T)
                                                                        vectors (..., D) -decode-> Decoded
 
-B pretokens, T bytes each (one length a batch: nothing is padded), D width, V codes, K longest token.
+B pretokens, T symbols each (one length a batch: nothing is padded), D width, V codes, K longest token, S symbols: 256
+bytes, or the tokens of a base tokenizer (`alphabet`).
 
 The decoder sees one code and no neighbour. That is the whole point: a code stands for one fixed string.
 """
@@ -24,34 +25,42 @@ class Decoded:
     """What codes stand for, as log-probabilities in nats."""
 
     characters: Tensor
-    """(..., K, 256): slot k is the byte k places before the end (the last byte is slot 0)."""
+    """(..., K, S): slot k is the symbol k places before the end (the last one is slot 0)."""
     lengths: Tensor
-    """(..., K): slot k is a token of k + 1 bytes."""
+    """(..., K): slot k is a token of k + 1 symbols."""
 
-    def strings(self) -> list[bytes]:
-        """The likeliest string of each of V codes; characters (V, K, 256)."""
+    def rows(self, indices: Tensor) -> "Decoded":
+        """Those of the codes at `indices` (P,)."""
+        return Decoded(self.characters[indices], self.lengths[indices])
+
+    def strings(self) -> list[str]:
+        """The likeliest string of each of V codes; characters (V, K, S)."""
         characters = self.characters.argmax(-1).flip(-1).tolist()
         lengths = (self.lengths.argmax(-1) + 1).tolist()
-        return [bytes(row[len(row) - n :]) for row, n in zip(characters, lengths, strict=True)]
+        return ["".join(map(chr, row[len(row) - n :])) for row, n in zip(characters, lengths, strict=True)]
 
 
 class GQVAE(nn.Module):
     """Embedding, encoder, quantizer, gater and decoder; the objectives that train it are in `objectives`."""
 
-    def __init__(self, config: ModelConfig, quantizer: Quantizer, window: int) -> None:
+    price: Tensor
+    """() nats that a token costs: state, because a target moves it (`rate`)."""
+
+    def __init__(self, config: ModelConfig, quantizer: Quantizer, window: int, symbols: int = 256) -> None:
         super().__init__()
+        self.register_buffer("price", torch.zeros(()))
         self.longest = config.longest_token
         self.quantizer = quantizer
-        self.embed = Embedding(window, config.width)
+        self.embed = Embedding(symbols, window, config.width)
         self.encoder = nn.Sequential(
             *(AttentionBlock(config.width, config.heads) for _ in range(config.encoder_layers)),
             nn.LayerNorm(config.width),
         )
         self.gater = Gater(config)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config, symbols)
 
     def encode(self, pretokens: Tensor) -> Tensor:
-        """(B, T) bytes as integers -> latents (B, T, D)."""
+        """(B, T) symbols -> latents (B, T, D)."""
         latents: Tensor = self.encoder(self.embed(pretokens))
         return latents
 
@@ -61,24 +70,24 @@ class GQVAE(nn.Module):
         return decoded
 
     def gate(self, vectors: Tensor) -> Tensor:
-        """(B, T, D) -> logits (B, T) that a token ends at each byte."""
+        """(B, T, D) -> logits (B, T) that a token ends at each symbol."""
         logits: Tensor = self.gater(vectors)
         return logits
 
     def decode_codebook(self) -> Decoded:
-        """All codes at once: characters (V, K, 256), lengths (V, K)."""
+        """All codes at once: characters (V, K, S), lengths (V, K)."""
         return self.decode(self.quantizer.table())
 
 
 class Embedding(nn.Module):
-    """Bytes, and where they stand: distance from both ends of the pretoken.
+    """Symbols, and where they stand: distance from both ends of the pretoken.
 
     Attention alone cannot tell left from right; the paper's symmetric ALiBi leaves that to the padding.
     """
 
-    def __init__(self, window: int, width: int) -> None:
+    def __init__(self, symbols: int, window: int, width: int) -> None:
         super().__init__()
-        self.byte = nn.Embedding(256, width)
+        self.symbol = nn.Embedding(symbols, width)
         self.from_left = nn.Embedding(window, width)
         self.from_right = nn.Embedding(window, width)
         for position in (self.from_left, self.from_right):
@@ -86,7 +95,7 @@ class Embedding(nn.Module):
 
     def forward(self, pretokens: Tensor) -> Tensor:
         places = torch.arange(pretokens.shape[1], device=pretokens.device)
-        embedded: Tensor = self.byte(pretokens) + self.from_left(places) + self.from_right(places.flip(0))
+        embedded: Tensor = self.symbol(pretokens) + self.from_left(places) + self.from_right(places.flip(0))
         return embedded
 
 
@@ -125,7 +134,7 @@ class FeedForward(nn.Module):
 
 
 class Gater(nn.Module):
-    """Attention over the quantized vectors, then convolutions of width 2K, 1.5K and K down to one logit a byte.
+    """Attention over the quantized vectors, then convolutions of width 2K, 1.5K and K down to one logit a symbol.
 
     The paper's three convolutions have no nonlinearity between them, which makes them one affine map; ours do.
     """
@@ -155,7 +164,7 @@ class Gater(nn.Module):
 class Decoder(nn.Module):
     """Feed-forward on one vector alone -> K characters, nearest first, and a length."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, symbols: int) -> None:
         super().__init__()
         self.longest = config.longest_token
         width = config.decoder_width
@@ -165,7 +174,7 @@ class Decoder(nn.Module):
             nn.LayerNorm(width),
         )
         self.slots = nn.Linear(width, self.longest * config.character_width)
-        self.characters = nn.Linear(config.character_width, 256)
+        self.characters = nn.Linear(config.character_width, symbols)
         self.lengths = nn.Linear(width, self.longest)
 
     def forward(self, vectors: Tensor) -> Decoded:
@@ -178,7 +187,7 @@ def span_costs(decoded: Decoded, pretokens: Tensor) -> Tensor:
     """Nats it costs to spell each span with the vector at its end: characters and length.
 
     Args:
-        decoded: of one vector a byte, characters (B, T, K, 256), lengths (B, T, K).
+        decoded: of one vector a symbol, characters (B, T, K, S), lengths (B, T, K).
         pretokens: (B, T).
     Returns:
         (B, T, K), a running sum over the characters back from t, plus -ln p(length).
@@ -188,16 +197,16 @@ def span_costs(decoded: Decoded, pretokens: Tensor) -> Tensor:
 
 
 def candidate_span_costs(codebook: Decoded, candidates: Tensor, pretokens: Tensor) -> Tensor:
-    """The same for M candidate codes a byte, read off the decoded codebook.
+    """The same for M candidate codes a symbol, read off the decoded codebook.
 
     Args:
-        codebook: characters (V, K, 256), lengths (V, K): each code is decoded once, however often it is considered.
+        codebook: characters (V, K, S), lengths (V, K): each code is decoded once, however often it is considered.
         candidates: (B, T, M) code indices.
         pretokens: (B, T).
     Returns:
         (B, T, M, K) nats.
     """
-    longest = codebook.lengths.shape[-1]
+    longest, symbols = codebook.characters.shape[-2:]
     slots = candidates[..., None] * longest + torch.arange(longest, device=candidates.device)
-    wanted = slots * 256 + lookback(pretokens, longest)[:, :, None]
+    wanted = slots * symbols + lookback(pretokens, longest)[:, :, None]
     return -codebook.characters.flatten()[wanted].cumsum(-1) - codebook.lengths[candidates]

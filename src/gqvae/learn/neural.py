@@ -11,7 +11,7 @@ from gqvae.learn.model import GQVAE
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Mode, Segmented
 from gqvae.memo import MEMO_ENTRIES
-from gqvae.patterns import cut, split
+from gqvae.patterns import split
 from gqvae.spelling import spell
 from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
@@ -28,10 +28,11 @@ class NeuralTokenizer:
     def __init__(self, run: Run, model: GQVAE, vocabulary: Vocabulary, mode: Mode = "viterbi") -> None:
         self.vocabulary, self.pretokens = vocabulary, run.config.pretokens
         self.name, self.vocab_size = f"network ({mode})", len(vocabulary)
-        self._known = set(vocabulary.learned)
+        self.alphabet = run.alphabet
+        self._known = {token.decode("latin-1") for token in vocabulary.learned}
         self._longest = max(map(len, vocabulary.plain_tokens))
-        self.segmenter = run.segmenter(mode, model, set(vocabulary.plain_tokens))
-        self._memo: dict[bytes, tuple[int, ...]] = {}
+        self.segmenter = run.segmenter(mode, model, vocabulary)
+        self._memo: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def load(cls, run: Path, tokenizer: Path, mode: Mode = "viterbi") -> "NeuralTokenizer":
@@ -41,7 +42,10 @@ class NeuralTokenizer:
 
     def encode(self, text: str | bytes) -> list[int]:
         """The ids of `text`; special tokens are ordinary text."""
-        pieces = [part for piece in split(text, self.pretokens.pattern) for part in cut(piece, self.pretokens.window)]
+        settings = self.pretokens
+        pieces = [
+            part for piece in split(text, settings.pattern) for part in self.alphabet.read(piece, settings.window)
+        ]
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._memo))
         if len(self._memo) + len(new) > MEMO_ENTRIES:
             self._memo, new = {}, list(dict.fromkeys(pieces))
@@ -51,18 +55,22 @@ class NeuralTokenizer:
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.vocabulary.tokens[id_] for id_ in ids)
 
-    def ids(self, pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
+    def ids(self, pieces: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of distinct pretokens of at most the window."""
         return self.spelled(pieces, self.segmenter.segment(pieces))
 
-    def spelled(self, pieces: Sequence[bytes], segmented: Sequence[Segmented]) -> list[tuple[int, ...]]:
+    def spelled(self, pieces: Sequence[str], segmented: Sequence[Segmented]) -> list[tuple[int, ...]]:
         """The same for pretokens that are segmented already."""
         return [tuple(self._spelled(piece, result)) for piece, result in zip(pieces, segmented, strict=True)]
 
-    def _spelled(self, piece: bytes, segmented: Segmented) -> list[int]:
+    def _spelled(self, piece: str, segmented: Segmented) -> list[int]:
         id_of, strings = self.vocabulary.id_of, self.segmenter.strings
         ids = []
         for span, code in zip(segmented.spans(piece), segmented.codes, strict=True):
-            exact = strings[code] == span
-            ids += [id_of[token] for token in ([span] if exact else spell(span, self._known, self._longest))]
+            text = self.alphabet.text(span)
+            if strings[code] == span:
+                ids.append(id_of[text])
+            else:
+                fewest = spell(text.decode("latin-1"), self._known, self._longest)
+                ids += [id_of[token.encode("latin-1")] for token in fewest]
         return ids

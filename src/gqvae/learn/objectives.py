@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gqvae.config import ObjectiveConfig, QuantizerConfig
-from gqvae.learn.model import GQVAE, Decoded, candidate_span_costs, span_costs
+from gqvae.learn.lexicon import Lexicon
+from gqvae.learn.model import GQVAE, candidate_span_costs, span_costs
 from gqvae.learn.segments import (
     log_partition,
     lookback,
@@ -43,25 +44,6 @@ class Outcome:
 
 
 @dataclass
-class Pins:
-    """Codes that were just placed, and the strings they were placed for."""
-
-    rows: Tensor
-    """(P,) code indices."""
-    backwards: Tensor
-    """(P, K) bytes, last one first, zero-filled."""
-    lengths: Tensor
-    """(P,)"""
-
-    def cost(self, codebook: Decoded, places: Tensor) -> Tensor:
-        """Mean nats the decoder needs to say the wanted strings; `places` (P,) of the pinned codes in `codebook`."""
-        characters = codebook.characters[places].gather(-1, self.backwards[..., None])[..., 0]
-        inside = torch.arange(characters.shape[1], device=characters.device) < self.lengths[:, None]
-        lengths = codebook.lengths[places].gather(-1, self.lengths[:, None] - 1)[:, 0]
-        return -((characters * inside).sum(1) + lengths).mean()
-
-
-@dataclass
 class Phase:
     """Where in training a step is."""
 
@@ -69,12 +51,14 @@ class Phase:
     """False during warm-up."""
     weight: float
     """marginal: of reconstruction against the price."""
-    pins: Pins | None
-    """marginal: the codes placed last."""
+    lexicon: Lexicon | None
+    """marginal: what the codes spell, as far as is known."""
+    pinned: Tensor | None
+    """marginal: (P,) codes whose decoder is held to what the lexicon says."""
 
 
 class Marginal(nn.Module):
-    """Sum over all segmentations, and over the nearest few codes for each span.
+    """Sum over all segmentations, and over the nearest few codes for each span and the code that spells it.
 
     A span (t, k) spelled by candidate code v weighs
 
@@ -88,27 +72,29 @@ class Marginal(nn.Module):
 
     def __init__(self, model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> None:
         super().__init__()
-        self.model, self.price, self.count = model, config.price, quantizer.candidates
+        self.model, self.count = model, quantizer.candidates
+        model.price.fill_(config.price)  # where a training starts; a checkpoint brings its own
 
     def forward(self, pretokens: Tensor, phase: Phase) -> Outcome:
         """pretokens (B, T)."""
         latents = self.model.encode(pretokens)
         if not phase.quantized:
             return self._continuous(pretokens, latents, phase.weight)
-        quantizer, pins = self.model.quantizer, phase.pins
-        candidates = quantizer.candidates(latents, self.count)
+        quantizer, lexicon = self.model.quantizer, phase.lexicon
+        exact = None if lexicon is None else lexicon.look_up(pretokens)
+        candidates = quantizer.candidates(latents, self.count, besides=exact)
+        considered = candidates.indices.numel()
         # each code that matters to this batch is decoded once, however often it is a candidate
-        wanted = candidates.indices.flatten() if pins is None else torch.cat([candidates.indices.flatten(), pins.rows])
+        wanted = candidates.indices.flatten()
+        wanted = wanted if phase.pinned is None else torch.cat([wanted, phase.pinned])
         rows, places = torch.unique(wanted, return_inverse=True)
         codebook = self.model.decode(quantizer.vectors(rows))
-        costs = candidate_span_costs(
-            codebook, places[: candidates.indices.numel()].view_as(candidates.indices), pretokens
-        )
-        edges = candidates.log_probs[..., None] - phase.weight * costs - self.price
+        costs = candidate_span_costs(codebook, places[:considered].view_as(candidates.indices), pretokens)
+        edges = candidates.log_probs[..., None] - phase.weight * costs - self.model.price
         scores = edges.logsumexp(2)
         loss = -log_partition(scores).sum() / pretokens.numel()
-        if pins is not None:
-            loss = loss + pins.cost(codebook, places[candidates.indices.numel() :])
+        if lexicon is not None and phase.pinned is not None:
+            loss = loss + lexicon.spelling_cost(codebook.rows(places[considered:]), phase.pinned)
 
         posterior = span_posterior(scores)
         shares = posterior[:, :, None] * (edges - scores[:, :, None]).exp().detach()
@@ -124,7 +110,7 @@ class Marginal(nn.Module):
         vectors = self.model.quantizer.continuous(latents)
         decoded = self.model.decode(vectors)
         costs = span_costs(decoded, pretokens)
-        scores = -weight * costs - self.price
+        scores = -weight * costs - self.model.price
         loss = -log_partition(scores).sum() / pretokens.numel()
 
         longest = scores.shape[-1]

@@ -1,12 +1,16 @@
-"""Giving codes that do not earn their place to the spans that the segmentation pays most for.
+"""Giving codes that do not earn their place to the spans that would save most tokens.
 
 The paper sets dead codes again from a reservoir of the latents with the largest reconstruction error. Under the
 marginal objective the error that is left is the price of tokens: two neighbouring tokens that could have been one, or a
-span no code spells. Both are counted in a segmentation (`gqvae.needs`); a code moves to the latents where such a
-span ends, and its decoder is held to that span until the next round (`Pins`). What saves more takes the place of what
-saves less.
+span no code spells. Both are counted in a segmentation (`gqvae.needs`) into the fewest strings that the codebook
+stands for; a code moves to the latents where such a span ends, and its decoder is held to that span until it
+says it (`Lexicon.unsaid`). What saves more takes the place of what saves less.
+
+The segmentation that is counted is not the network's own but what its codebook makes possible: a code for a rare string
+is worth something from the moment it can say it, before the encoder has learned to find it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,13 +18,20 @@ import torch
 from torch import Tensor
 
 from gqvae.learn.data import Sample
-from gqvae.learn.objectives import Pins
+from gqvae.learn.lexicon import Lexicon
+from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import Quantizer
-from gqvae.learn.segmenter import Segmented, Segmenter
-from gqvae.needs import needs, runs, usage, worths
+from gqvae.learn.segmenter import encode
+from gqvae.needs import Segmentation, needs, runs, usage, worths
+from gqvae.spelling import spell
 
 MARGIN = 1.3
 """How much more a span must save than the code it displaces: what was measured is a little stale."""
+BEYOND = 1.02
+"""How far the codebook reaches beyond a target: the network does not find all that is possible, and the price takes
+back what is too much."""
+OCCURRENCES = 8
+"""Times that a span occurs whose latents are averaged for the place of a code."""
 NOISE = 0.3
 """Added to a placed code, relative to the spread of latents: it must not coincide with the code already there."""
 
@@ -30,77 +41,104 @@ class Move:
     """A code that changes its string."""
 
     code: int
-    string: bytes
+    string: str
 
 
 def plan(
-    strings: Sequence[bytes], tokenized: Sequence[tuple[list[bytes], float]], emitted: dict[int, float], longest: int,
-    most: int,
+    strings: Sequence[str], tokenized: Segmentation, emitted: Sequence[float], longest: int, most: int,
+    enough: float = math.inf,
 ) -> list[Move]:  # fmt: skip
     """At most `most` moves, the poorest code to the neediest span, while that pays.
 
     Args:
         strings: of the V codes.
         tokenized: the spans of each pretoken, and its weight.
-        emitted: how often each code stood for a span.
+        emitted: how often each code stood for a span, for the choice between codes of one string.
+        enough: tokens saved after which only single symbols are still wanted: without them nothing is spelled.
     """
     value = worths(usage(tokenized), set(strings), longest)
-    owner: dict[bytes, int] = {}
-    for code in sorted(range(len(strings)), key=lambda code: (-emitted.get(code, 0.0), code)):
+    owner: dict[str, int] = {}
+    for code in sorted(range(len(strings)), key=lambda code: (-emitted[code], code)):
         owner.setdefault(strings[code], code)
     # a second code of the same string is worth nothing
     values = [value[string] if owner[string] == code else 0.0 for code, string in enumerate(strings)]
     poorest = sorted(range(len(values)), key=lambda code: (values[code], code))[:most]
     wanted = needs(tokenized, owner, longest)
     neediest = sorted(wanted, key=lambda span: (-wanted[span], span))
-    return [
-        Move(code, span) for code, span in zip(poorest, neediest, strict=False) if wanted[span] >= MARGIN * values[code]
-    ]
+    moves: list[Move] = []
+    saved = 0.0
+    for code, span in zip(poorest, neediest, strict=False):
+        single = len(span) == 1
+        if wanted[span] >= MARGIN * values[code] and (single or saved < enough):
+            moves.append(Move(code, span))
+            saved += 0.0 if single else wanted[span] - values[code]
+    return moves
 
 
-def exchange(segmenter: Segmenter, sample: Sample, share: float, generator: torch.Generator) -> Pins | None:
-    """Segment the sample and move at most `share` of the codes; the pins hold until the next round."""
-    segmented = segmenter.segment(sample.pieces, keep_latents=True)
-    quantizer, longest = segmenter.model.quantizer, segmenter.model.longest
-    tokenized, emitted = [], dict[int, float]()
-    for piece, weight, result in zip(sample.pieces, sample.weights, segmented, strict=True):
-        tokenized.append((result.spans(piece), weight))
-        for code in result.codes:
-            emitted[code] = emitted.get(code, 0.0) + weight
-    moves = plan(segmenter.strings, tokenized, emitted, longest, max(1, int(share * quantizer.size)))
-    if not moves:
-        return None
-    latents = mean_latents([move.string for move in moves], tokenized, segmented, longest)
-    _place(quantizer, moves, latents, generator)
-    return pins(moves, longest, quantizer.codes.device)
+def exchange(
+    model: GQVAE, lexicon: Lexicon | None, sample: Sample, usage: Sequence[float], share: float,
+    generator: torch.Generator, target: float | None = None,
+) -> Lexicon:  # fmt: skip
+    """Move at most `share` of the codes; returns what the codes stand for now.
+
+    Args:
+        lexicon: what they stood for; None at the start: what the decoder makes of them.
+        sample: the pretokens that the segmentation is counted on.
+        usage: how much each code was used in training since the last round: of codes that spell the same, the most
+            used one keeps its string.
+        target: bytes per token beyond which codes need not reach.
+    """
+    quantizer, longest = model.quantizer, model.longest
+    with torch.no_grad():
+        decoded = model.decode_codebook().strings()
+    strings = decoded if lexicon is None else lexicon.strings()
+    if most := int(share * quantizer.size):
+        known = set(strings)
+        tokenized = [
+            (spell(piece, known, longest), weight) for piece, weight in zip(sample.pieces, sample.weights, strict=True)
+        ]
+        moves = plan(strings, tokenized, usage, longest, most, _missing(sample, tokenized, target))
+        if moves:
+            latents = mean_latents(model, [move.string for move in moves], tokenized, longest)
+            _place(quantizer, moves, latents, generator)
+            moved = {move.code: move.string for move in moves}
+            strings = [moved.get(code, string) for code, string in enumerate(strings)]
+    return Lexicon.of(strings, decoded, longest, quantizer.codes.device)
 
 
-def mean_latents(
-    strings: Sequence[bytes], tokenized: Sequence[tuple[list[bytes], float]], segmented: Sequence[Segmented],
-    longest: int,
-) -> Tensor:  # fmt: skip
-    """(P, D): the mean latent at the ends of each string, where it is a token or a run of tokens."""
+def _missing(sample: Sample, tokenized: Segmentation, target: float | None) -> float:
+    """Tokens to save before the codebook reaches far enough for the target; without one, as many as can be."""
+    if target is None:
+        return math.inf
+    return sum(weight * len(tokens) for tokens, weight in tokenized) - sample.bytes / (BEYOND * target)
+
+
+@torch.no_grad()
+def mean_latents(model: GQVAE, strings: Sequence[str], tokenized: Segmentation, longest: int) -> Tensor:
+    """(P, D): the mean latent where each string ends, over the first `OCCURRENCES` times that it is a token or a run
+    of tokens; each string must be so once at least."""
     row_of = {string: row for row, string in enumerate(strings)}
-    sums: list[Tensor | float] = [0.0] * len(strings)
-    totals = [0.0] * len(strings)
-    for (tokens, weight), result in zip(tokenized, segmented, strict=True):
-        assert result.latents is not None, "segment with keep_latents"
-        for last, end in enumerate(result.ends):
-            for span in (tokens[last], *(span for _, span in runs(tokens, last, longest))):
-                if (row := row_of.get(span)) is not None:
-                    sums[row] = sums[row] + weight * result.latents[end - 1]
-                    totals[row] += weight
-    return torch.stack([torch.as_tensor(total) / n for total, n in zip(sums, totals, strict=True)])
-
-
-def pins(moves: Sequence[Move], longest: int, device: torch.device) -> Pins:
-    """The moves as a target for the decoder."""
-    backwards = torch.zeros(len(moves), longest, dtype=torch.long)
-    for row, move in enumerate(moves):
-        backwards[row, : len(move.string)] = torch.tensor(list(move.string[::-1]))
-    lengths = torch.tensor([len(move.string) for move in moves])
-    codes = torch.tensor([move.code for move in moves])
-    return Pins(codes.to(device), backwards.to(device), lengths.to(device))
+    found = [0] * len(strings)
+    pieces: list[str] = []
+    places: list[tuple[int, int, int, float]] = []  # piece, position, row, weight
+    for tokens, weight in tokenized:
+        end, before = 0, len(places)
+        for last, token in enumerate(tokens):
+            end += len(token)
+            for span in (token, *(span for _, span in runs(tokens, last, longest))):
+                row = row_of.get(span)
+                if row is not None and found[row] < OCCURRENCES:
+                    found[row] += 1
+                    places.append((len(pieces), end - 1, row, weight))
+        if len(places) > before:
+            pieces.append("".join(tokens))
+    latents = encode(model, pieces)
+    sums = torch.zeros(len(strings), latents[0].shape[-1])
+    totals = torch.zeros(len(strings), 1)
+    for piece, position, row, weight in places:
+        sums[row] += weight * latents[piece][position]
+        totals[row] += weight
+    return sums / totals
 
 
 def _place(quantizer: Quantizer, moves: Sequence[Move], latents: Tensor, generator: torch.Generator) -> None:

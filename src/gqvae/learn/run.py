@@ -4,13 +4,15 @@ config.json               the complete configuration, the corpus' provenance, th
 pretokens.parquet         distinct pretokens of the training documents, with counts
 held_out.parquet          the same of the documents kept from training (by hash)
 held_out.jsonl            those documents themselves, up to a limit, to measure on
+base/gqvae.json           the tokenizer whose tokens the model reads, if it does not read bytes
 checkpoint.safetensors    the training state (`checkpoint`)
 metrics.jsonl             one row a log step
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
@@ -18,12 +20,16 @@ from gqvae.config import SPECIALS, Config
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.errors import GqvaeError
 from gqvae.files import read_json, replacing, write_json
+from gqvae.learn.alphabet import WHOLE, Alphabet, SymbolTable
 from gqvae.learn.checkpoint import load_model
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
 from gqvae.learn.segmenter import Mode, Segmenter
 from gqvae.pretokens import PretokenTable, count_pretokens
+from gqvae.selection import SINGLE_BYTES
 from gqvae.terminal import progress, say
+from gqvae.tokenizer import load
+from gqvae.vocabulary import Vocabulary
 
 HELD_OUT_BYTES = 64_000_000
 """Held-out text kept for measuring; documents past it stay out of training all the same."""
@@ -52,25 +58,39 @@ class Run:
         if (folder / "config.json").exists():
             raise GqvaeError(f"{folder} already holds a run: continue it with --resume, or name another folder")
         settings = config.pretokens
+        if settings.base is not None and settings.words is None:
+            load(settings.base).save(folder / "base")
+        window = settings.window if settings.base is None else WHOLE
         kept = folder / "held_out.jsonl"
         with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
             documents = _set_aside(progress("counting pretokens", corpus.documents()), settings.held_out, file)
-            pretokens = count_pretokens(documents, pattern=settings.pattern, window=settings.window, workers=workers)
+            pretokens = count_pretokens(documents, pattern=settings.pattern, window=window, workers=workers)
             if corpus.skips.count:
                 say(str(corpus.skips))  # before hours of training
             if not pretokens.pieces:
                 raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
         held_out = count_pretokens(
-            Corpus((str(kept),)).documents(), pattern=settings.pattern, window=settings.window, workers=workers
+            Corpus((str(kept),)).documents(), pattern=settings.pattern, window=window, workers=workers
         )
-        pretokens.save(folder / "pretokens.parquet")
-        held_out.save(folder / "held_out.parquet")
+        run = cls(folder, config, list(corpus.inputs), pretokens, held_out)
+        run._write(skipped=corpus.skips.count)
+        return run
+
+    def derive(self, folder: Path, config: Config) -> "Run":
+        """A run on the same text in another folder, its pretokens cut from those of this one."""
+        settings = config.pretokens
+        tables = (table.recut(settings.pattern, settings.window) for table in (self.pretokens, self.held_out))
+        run = Run(folder, config, self.inputs, *tables)
+        run._write(skipped=0)
+        return run
+
+    def _write(self, skipped: int) -> None:
         from gqvae import __version__
 
-        inputs = list(corpus.inputs)
-        about = {"version": __version__, "inputs": inputs, "skipped": corpus.skips.count}
-        write_json(folder / "config.json", {"config": config.to_dict(), "provenance": about})
-        return cls(folder, config, inputs, pretokens, held_out)
+        self.pretokens.save(self.folder / "pretokens.parquet")
+        self.held_out.save(self.folder / "held_out.parquet")
+        about = {"version": __version__, "inputs": self.inputs, "skipped": skipped}
+        write_json(self.folder / "config.json", {"config": self.config.to_dict(), "provenance": about})
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -82,8 +102,30 @@ class Run:
             config, inputs = Config.from_dict(content["config"]), list(content["provenance"]["inputs"])
         except (KeyError, TypeError) as error:
             raise GqvaeError(f"{folder / 'config.json'} is not that of a training run") from error
-        tables = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
-        return cls(folder, config, inputs, *tables)
+        pretokens, held_out = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
+        return cls(folder, config, inputs, pretokens, held_out)
+
+    @property
+    def base(self) -> Path:
+        """Where the tokenizer is whose tokens the model reads, if it has one."""
+        return self.folder / "base"
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        """The symbols the model reads."""
+        return Alphabet(None if self.config.pretokens.base is None else load(self.base))
+
+    @cached_property
+    def table(self) -> SymbolTable:
+        """The pretokens of the training text as the model reads them."""
+        return SymbolTable.of(self.pretokens, self.alphabet, self.config.pretokens.window)
+
+    @cached_property
+    def measured(self) -> SymbolTable:
+        """The pretokens to measure on: held-out ones, or if none were held out those of the training text."""
+        if not self.held_out.pieces:
+            return self.table
+        return SymbolTable.of(self.held_out, self.alphabet, self.config.pretokens.window)
 
     def codes(self) -> int:
         """V: as configured, or what the vocabulary leaves after bytes and specials, plus the bytes the text uses.
@@ -95,17 +137,18 @@ class Run:
             return self.config.quantizer.codes
         if self.config.vocab_size is None:
             raise GqvaeError("set vocab_size or quantizer.codes: one of them must say how many codes to learn")
-        used = len(set(b"".join(self.pretokens.pieces)))
+        used = len(set().union(*self.table.pieces) & SINGLE_BYTES)
         return self.config.vocab_size - 256 - len(SPECIALS) + used
 
     def new_model(self) -> GQVAE:
         """An untrained model of this run's sizes."""
         quantizer = make_quantizer(self.config.quantizer, self.codes(), self.config.model.width)
-        return GQVAE(self.config.model, quantizer, self.config.pretokens.window)
+        return GQVAE(self.config.model, quantizer, self.config.pretokens.window, self.alphabet.size)
 
     def trained_model(self) -> GQVAE:
         """The model of the last checkpoint, in evaluation mode. Raises GqvaeError while training is unfinished."""
         model = self.new_model()
+        model.price.fill_(self.config.objective.price)  # of a checkpoint that has none
         step = load_model(self.checkpoint, model)
         if step < self.config.training.steps:
             raise GqvaeError(
@@ -114,13 +157,19 @@ class Run:
         return model.eval()
 
     def segmenter(
-        self, mode: Mode, model: GQVAE, vocabulary: Collection[bytes] | None = None, weight: float | None = None
+        self, mode: Mode, model: GQVAE, vocabulary: Vocabulary | None = None, weight: float | None = None
     ) -> Segmenter:
-        """`model` as a segmenter with this run's settings; the reconstruction `weight` is by default the final one."""
+        """`model` as a segmenter with this run's settings.
+
+        Args:
+            vocabulary: if given, only codes whose text is in it are emitted.
+            weight: of reconstruction against the price; by default the final one.
+        """
+        allowed = None if vocabulary is None else lambda string: self.alphabet.text(string) in vocabulary.id_of
         final = self.config.objective.reconstruction[1]
         return Segmenter(
-            model, mode=mode, price=self.config.objective.price, weight=final if weight is None else weight,
-            candidates=self.config.quantizer.candidates, vocabulary=vocabulary,
+            model, mode=mode, price=model.price.item(), weight=final if weight is None else weight,
+            candidates=self.config.quantizer.searched, allowed=allowed,
         )  # fmt: skip
 
 

@@ -5,7 +5,8 @@ for each token and its log frequency,
 
     score(v) = -1 + eta * ln p(v),
 
-with p from the network's own segmentation; eta is fitted by agreement. What is left are ties that the network breaks by
+with p from the network's own segmentation; eta is fitted by agreement (and the constant, if a target has moved the
+price: `CHEAPER`). What is left are ties that the network breaks by
 context. A structured perceptron (Collins 2002, "Discriminative training methods for hidden Markov models", section 2)
 then lowers the strings that a wrong segmentation used and raises those of the network's.
 """
@@ -15,17 +16,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gqvae.pretokens import PretokenTable
 from gqvae.validation import SCORE_DECIMALS
 from gqvae.viterbi import best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
-ETAS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
+FIRST = tuple((-1.0, eta) for eta in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2))
+"""First guesses of the two numbers: the constant a token, and eta."""
+CHEAPER = ((-0.5, 0.2), (-0.2, 0.2), (0.0, 0.2), (0.2, 0.2), (0.5, 0.2), (0.8, 0.2), (1.2, 0.2))
+"""More of them, for a network whose tokens cost little, or less than nothing: only their ratio matters."""
 ROUNDS = 12
 RATE = 0.05
 """Of the first round's corrections, in units of a token's price; it falls as 1 / (1 + 0.3 round)."""
+SHIFT = 4.0
+"""Most by which all scores together are moved to meet a target for the compression."""
+HALVINGS = 12
+MORE = 1e-4
+"""By which a string beats the shorter ones that spell it, at least."""
 UNSEEN = 0.5
 """Count of a string that the network never used."""
+
+SPARE = 0.002
+"""Share of tokens over the fewest that agreement may cost. Inside words it costs none; across words the network sees
+windows, and its segmentation is not worth imitating to the last."""
 
 Ids = Sequence[tuple[int, ...]]
 
@@ -33,25 +45,74 @@ Ids = Sequence[tuple[int, ...]]
 @dataclass(frozen=True)
 class Fitted:
     scores: list[float]
-    """One for each id before the specials."""
     agreement: float
-    """Share of pretoken occurrences of the fitted table whose ids are the network's."""
+    tokens: float
 
 
-def fit_scores(vocabulary: Vocabulary, table: PretokenTable, wanted: Ids) -> Fitted:
-    """The scores found that agree best with `wanted`, the network's ids of each pretoken; ties go to the earlier."""
-    counts = table.counts.tolist()
+def fit_scores(
+    vocabulary: Vocabulary, texts: Sequence[bytes], counts: Sequence[float], wanted: Ids,
+    first: Sequence[tuple[float, float]] = FIRST, spare: float = SPARE,
+) -> list[float]:  # fmt: skip
+    """The scores found that agree best with `wanted`, the network's ids of each text; ties go to the earlier.
+
+    Args:
+        counts: occurrences of each text.
+        first: what is tried as the constant and eta; the first makes the fewest tokens.
+        spare: share of tokens over the fewest that are too many.
+    """
     log_probs = _log_probs(vocabulary, wanted, counts)
-    best = Fitted([], -1.0)
-    for eta in ETAS:
-        scores = [round(-1 + eta * log_prob, SCORE_DECIMALS) for log_prob in log_probs]
-        best = max(best, _judged(scores, static_ids(vocabulary, scores, table.pieces), wanted, counts), key=_agreement)
+    guesses = [[round(constant + eta * log_prob, SCORE_DECIMALS) for log_prob in log_probs] for constant, eta in first]
+    judged = [_judged(scores, static_ids(vocabulary, scores, texts), wanted, counts) for scores in guesses]
+    most = judged[0].tokens * (1 + spare)
+    best = max((fitted for fitted in judged if fitted.tokens <= most), key=_agreement)
     scores = best.scores
     for number in range(ROUNDS):
-        found = static_ids(vocabulary, scores, table.pieces)
-        best = max(best, _judged(scores, found, wanted, counts), key=_agreement)
+        found = static_ids(vocabulary, scores, texts)
+        fitted = _judged(scores, found, wanted, counts)
+        if fitted.tokens <= most:
+            best = max(best, fitted, key=_agreement)
         scores = _corrected(scores, found, wanted, counts, RATE / (1 + 0.3 * number))
-    return best
+    return reachable(vocabulary, best.scores)
+
+
+def reachable(vocabulary: Vocabulary, scores: Sequence[float]) -> list[float]:
+    """`scores`, raised where a string would lose to shorter ones that spell it: it would lose wherever it stood, and
+    its id never occur. Shorter strings first, since longer ones are made of them."""
+    raised = list(scores)
+    longest = max(map(len, vocabulary.plain_tokens))
+    trie = build_trie(vocabulary.plain_tokens, raised)
+    for token in sorted(vocabulary.learned, key=len):
+        ids = best_ids(token, trie, longest, vocabulary.id_of)
+        if len(ids) > 1:
+            better = round(sum(raised[id_] for id_ in ids) + MORE, SCORE_DECIMALS)
+            raised[vocabulary.id_of[token]] = better
+            trie = build_trie(vocabulary.plain_tokens, raised)
+    return raised
+
+
+def meeting(
+    tokens: float, vocabulary: Vocabulary, scores: Sequence[float], texts: Sequence[bytes], counts: Sequence[float]
+) -> list[float]:
+    """`scores`, all moved by the one constant with which the texts come nearest to `tokens` tokens in all: the static
+    twin of the price. As they are when no constant does it.
+
+    Args:
+        counts: occurrences of each text.
+    """
+
+    def moved(by: float) -> list[float]:
+        return [round(score + by, SCORE_DECIMALS) for score in scores]
+
+    def found(by: float) -> float:
+        return sum(n * len(ids) for n, ids in zip(counts, static_ids(vocabulary, moved(by), texts), strict=True))
+
+    few, many = -SHIFT, SHIFT
+    if not found(few) <= tokens <= found(many):
+        return list(scores)
+    for _ in range(HALVINGS):
+        middle = (few + many) / 2
+        few, many = (middle, many) if found(middle) <= tokens else (few, middle)
+    return moved(min(few, many, key=lambda by: abs(found(by) - tokens)))
 
 
 def static_ids(vocabulary: Vocabulary, scores: Sequence[float], pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
@@ -61,7 +122,7 @@ def static_ids(vocabulary: Vocabulary, scores: Sequence[float], pieces: Sequence
     return [best_ids(piece, trie, longest, vocabulary.id_of) for piece in pieces]
 
 
-def agreement(found: Ids, wanted: Ids, counts: Sequence[int]) -> float:
+def agreement(found: Ids, wanted: Ids, counts: Sequence[float]) -> float:
     """Share of pretoken occurrences that get the same ids."""
     return sum(n for a, b, n in zip(found, wanted, counts, strict=True) if a == b) / sum(counts)
 
@@ -70,22 +131,23 @@ def _agreement(fitted: Fitted) -> float:
     return fitted.agreement
 
 
-def _judged(scores: Sequence[float], found: Ids, wanted: Ids, counts: Sequence[int]) -> Fitted:
-    return Fitted(list(scores), agreement(found, wanted, counts))
+def _judged(scores: Sequence[float], found: Ids, wanted: Ids, counts: Sequence[float]) -> Fitted:
+    tokens = sum(count * len(ids) for ids, count in zip(found, counts, strict=True))
+    return Fitted(list(scores), agreement(found, wanted, counts), tokens)
 
 
-def _log_probs(vocabulary: Vocabulary, wanted: Ids, counts: Sequence[int]) -> list[float]:
+def _log_probs(vocabulary: Vocabulary, wanted: Ids, counts: Sequence[float]) -> list[float]:
     used: Counter[int] = Counter()
     for ids, count in zip(wanted, counts, strict=True):
         for id_ in ids:
-            used[id_] += count
+            used[id_] += count  # type: ignore[assignment]
     frequencies = [used[id_] or UNSEEN for id_ in range(len(vocabulary.plain_tokens))]
     total = sum(frequencies)
     return [math.log(frequency / total) for frequency in frequencies]
 
 
 def _corrected(
-    scores: Sequence[float], found: Ids, wanted: Ids, counts: Sequence[int], rate: float
+    scores: Sequence[float], found: Ids, wanted: Ids, counts: Sequence[float], rate: float
 ) -> list[float]:  # fmt: skip
     """One batch round of the perceptron; a string moves by its mean error, pretokens weighing the root of their count
     so that a few frequent ones do not decide alone."""

@@ -11,19 +11,19 @@ Either may emit a code whose string is not the span (not exact); the tokenizer t
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from gqvae.learn.data import as_tensor, by_length
+from gqvae.learn.data import Sample, as_tensor, by_length
 from gqvae.learn.model import GQVAE, candidate_span_costs
-from gqvae.learn.segments import best_lengths, ends_from_lengths, open_lengths
+from gqvae.learn.segments import best_lengths, ends_from_lengths, lookback, open_lengths
 
 Mode = Literal["gates", "viterbi"]
-BATCH_BYTES = 32_768
+BATCH_SYMBOLS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,8 @@ class Segmented:
 
     ends: list[int]
     codes: list[int]
-    latents: Tensor | None
-    """(T, D), if asked for."""
 
-    def spans(self, piece: bytes) -> list[bytes]:
+    def spans(self, piece: str) -> list[str]:
         return [piece[start:end] for start, end in zip([0, *self.ends], self.ends, strict=False)]
 
 
@@ -45,12 +43,12 @@ class Segmenter:
     Args:
         weight: of reconstruction against `price` (nats a token), as at the end of training.
         candidates: nearest codes considered by `viterbi`.
-        vocabulary: if given, only codes whose string is in it are emitted.
+        allowed: if given, only codes whose string it allows are emitted.
     """
 
     def __init__(
         self, model: GQVAE, *, mode: Mode, price: float, weight: float, candidates: int,
-        vocabulary: Collection[bytes] | None = None,
+        allowed: Callable[[str], bool] | None = None,
     ) -> None:  # fmt: skip
         self.model, self.mode, self.price, self.weight = model, mode, price, weight
         self.count = candidates
@@ -58,40 +56,47 @@ class Segmenter:
             self.codebook = model.decode_codebook()
         self.strings = self.codebook.strings()
         self.allowed: Tensor | None = None
-        if vocabulary is not None:
-            known = [string in vocabulary for string in self.strings]
-            self.allowed = torch.tensor(known, device=self.codebook.lengths.device)
+        if allowed is not None:
+            self.allowed = torch.tensor(list(map(allowed, self.strings)), device=self.codebook.lengths.device)
 
     @torch.no_grad()
-    def segment(self, pieces: Sequence[bytes], keep_latents: bool = False) -> list[Segmented]:
+    def segment(self, pieces: Sequence[str]) -> list[Segmented]:
         """Segment distinct pretokens, none longer than the model's window; one `Segmented` each, in order."""
         results: list[Segmented | None] = [None] * len(pieces)
-        for length, group in by_length(pieces).items():
-            size = max(1, BATCH_BYTES // length)
-            for start in range(0, len(group), size):
-                indices = group[start : start + size]
-                batch = as_tensor([pieces[i] for i in indices]).to(self.codebook.lengths.device)
-                for index, segmented in zip(indices, self._batch(batch, keep_latents), strict=True):
-                    results[index] = segmented
+        for indices, batch in _batches(pieces, self.codebook.lengths.device):
+            lengths, codes = (self._viterbi if self.mode == "viterbi" else self._gates)(batch, self.model.encode(batch))
+            for index, row_lengths, row_codes in zip(indices, lengths.tolist(), codes.tolist(), strict=True):
+                ends = ends_from_lengths(row_lengths)
+                results[index] = Segmented(ends, [row_codes[end - 1] for end in ends])
         return [result for result in results if result is not None]
 
-    def _batch(self, pretokens: Tensor, keep_latents: bool) -> Iterable[Segmented]:
-        latents = self.model.encode(pretokens)
-        lengths, codes = (self._viterbi if self.mode == "viterbi" else self._gates)(pretokens, latents)
-        kept = latents.cpu() if keep_latents else None
-        rows = zip(lengths.tolist(), codes.tolist(), strict=True)
-        for row, (row_lengths, row_codes) in enumerate(rows):
-            ends = ends_from_lengths(row_lengths)
-            yield Segmented(ends, [row_codes[end - 1] for end in ends], None if kept is None else kept[row])
+    @torch.no_grad()
+    def spans(self, pieces: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Batches of pieces of one length: their indices, what each span scores but for the price (B, T, K), and
+        whether the code that would stand for it spells it exactly (B, T, K)."""
+        backwards, last = self.codebook.characters.argmax(-1), self.codebook.lengths.argmax(-1)
+        slots = torch.arange(backwards.shape[1], device=backwards.device)
+        for indices, batch in _batches(pieces, backwards.device):
+            candidates, edges = self._edges(batch, self.model.encode(batch))
+            scores, winners = edges.max(2)
+            codes, behind = candidates.gather(-1, winners), lookback(batch, len(slots))
+            exact = last[codes] == slots
+            for slot in range(len(slots)):  # one at a time: all at once would take K times the memory
+                exact[:, :, slot:] &= backwards[codes[:, :, slot:], slot] == behind[:, :, slot, None]
+            yield indices, scores, exact
 
-    def _viterbi(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def _edges(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidate codes (B, T, M), and what each scores for each span but for the price (B, T, M, K)."""
         candidates = self.model.quantizer.candidates(latents, self.count, self.allowed)
         costs = candidate_span_costs(self.codebook, candidates.indices, pretokens)
-        edges = candidates.log_probs[..., None] - self.weight * costs - self.price
-        scores, winners = edges.max(2)
+        return candidates.indices, candidates.log_probs[..., None] - self.weight * costs
+
+    def _viterbi(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        candidates, edges = self._edges(pretokens, latents)
+        scores, winners = (edges - self.price).max(2)
         lengths = best_lengths(scores)
         chosen = winners.gather(-1, lengths[..., None] - 1)
-        return lengths, candidates.indices.gather(-1, chosen)[..., 0]
+        return lengths, candidates.gather(-1, chosen)[..., 0]
 
     def _gates(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
         codes = self.model.quantizer.candidates(latents, 1, self.allowed).indices[..., 0]
@@ -99,6 +104,24 @@ class Segmenter:
         open_, _ = open_lengths(gates.to(latents.dtype), self.model.longest)
         # with 0/1 gates the open token has one certain length, which is what Viterbi's table holds at the ends
         return open_.argmax(-1) + 1, codes
+
+
+@torch.no_grad()
+def encode(model: GQVAE, pieces: Sequence[str]) -> list[Tensor]:
+    """The latents (T, D) of each pretoken, on the CPU."""
+    latents: dict[int, Tensor] = {}
+    for indices, batch in _batches(pieces, model.quantizer.codes.device):
+        latents |= zip(indices, model.encode(batch).cpu(), strict=True)
+    return [latents[index] for index in range(len(pieces))]
+
+
+def _batches(pieces: Sequence[str], device: torch.device) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of pieces of one length, with their indices."""
+    for length, group in by_length(pieces).items():
+        size = max(1, BATCH_SYMBOLS // length)
+        for start in range(0, len(group), size):
+            indices = group[start : start + size]
+            yield indices, as_tensor([pieces[i] for i in indices]).to(device)
 
 
 @dataclass(frozen=True)
@@ -114,16 +137,13 @@ class Measures:
     """exp of the entropy of code use."""
 
     @classmethod
-    def of(
-        cls, pieces: Sequence[bytes], weights: Sequence[float], segmented: Sequence[Segmented], strings: Sequence[bytes]
-    ) -> "Measures":  # fmt: skip
-        exact = size = 0.0
+    def of(cls, sample: Sample, segmented: Sequence[Segmented], strings: Sequence[str]) -> "Measures":
+        exact = 0.0
         usage: Counter[int] = Counter()
-        for piece, weight, result in zip(pieces, weights, segmented, strict=True):
-            size += weight * len(piece)
+        for piece, weight, result in zip(sample.pieces, sample.weights, segmented, strict=True):
             for code, span in zip(result.codes, result.spans(piece), strict=True):
                 usage[code] += weight  # type: ignore[assignment]
                 exact += weight * (strings[code] == span)
         tokens = sum(usage.values())
         entropy = -sum(n / tokens * math.log(n / tokens) for n in usage.values())
-        return cls(size / tokens, exact / tokens, len(usage), math.exp(entropy))
+        return cls(sample.bytes / tokens, exact / tokens, len(usage), math.exp(entropy))

@@ -109,6 +109,19 @@ def best_lengths(scores: Tensor) -> Tensor:
     return torch.stack(lengths, 1)
 
 
+def best_total(scores: Tensor, values: Tensor) -> Tensor:
+    """(B,) the summed `values` (B, T, K) of the spans of the best segmentation: with ones, how many tokens it has."""
+    batch, length, longest = scores.shape
+    best, total = [scores.new_zeros(batch)], [values.new_zeros(batch)]
+    for t in range(length):
+        reach = min(longest, t + 1)
+        score, index = (torch.stack([best[t - k] for k in range(reach)], 1) + scores[:, t, :reach]).max(1, keepdim=True)
+        summed = torch.stack([total[t - k] for k in range(reach)], 1) + values[:, t, :reach]
+        best.append(score[:, 0])
+        total.append(summed.gather(1, index)[:, 0])
+    return total[-1]
+
+
 def ends_from_lengths(lengths: list[int]) -> list[int]:
     """Positions just after each token, in order, from one row of `best_lengths`.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
-from gqvae.learn import checkpoint, metrics
+from gqvae.learn import checkpoint, metrics, rate
 from gqvae.learn.data import Batches, Sample
 from gqvae.learn.model import GQVAE
 from gqvae.learn.objectives import Outcome, Phase, make_objective
@@ -27,9 +27,11 @@ from gqvae.learn.quantizers.reservoir import Reservoir
 from gqvae.learn.revival import exchange
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Segmenter
+from gqvae.learn.stacked import prepare_base
 from gqvae.terminal import say, steps
 
 MEASURE_PRETOKENS = 2_048  # distinct held-out pretokens behind each row of the metrics
+PINNED = 512  # codes whose decoder one step holds to their string
 DEAD = 0.5  # summed assignments since the last round below which the reservoir replaces a code
 
 
@@ -39,7 +41,7 @@ def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = No
     workers: processes that count a large corpus; None for one a core.
     """
     run = Run.prepare(out, config, corpus, workers or os.cpu_count() or 1)
-    Trainer(run).fit()
+    fit(run)
     return run
 
 
@@ -53,12 +55,18 @@ def resume(out: Path, config: Config | None = None, inputs: Sequence[str] | None
         raise GqvaeError(f"{out} was started on {', '.join(run.inputs)}; name the same text, or leave it out")
     if config is not None and config != run.config:
         raise GqvaeError(f"{out} was started with other settings ({run.config.difference(config)}); repeat those")
+    fit(run)
+    return run
+
+
+def fit(run: Run) -> None:
+    """Train a run to its last step, from its last checkpoint if it has one; its base, if it has one, comes first."""
+    prepare_base(run, fit)
     trainer = Trainer(run)
     if run.checkpoint.exists():
         checkpoint.restore(run.checkpoint, trainer.state)
     metrics.forget_after(run.metrics, trainer.state.step)
     trainer.fit()
-    return run
 
 
 def weight_at(config: Config, step: int) -> float:
@@ -102,13 +110,12 @@ class Trainer:
         self.model: GQVAE = model
         self.state = checkpoint.State(
             step=0, model=model, reservoir=reservoir.to(device), optimizer=optimizer, generator=generator,
-            usage=torch.zeros(model.quantizer.size, device=device), pins=None,
+            usage=torch.zeros(model.quantizer.size, device=device), lexicon=None,
         )  # fmt: skip
         self.reservoir = reservoir
-        self.batches = Batches(run.pretokens, settings.count_exponent, settings.batch_bytes)
+        self.batches = Batches(run.table, settings.count_exponent, settings.batch_symbols)
         # fixed, whatever the generator has been through: a resumed run measures on the same sample
-        table = run.held_out if run.held_out.pieces else run.pretokens
-        self.measured = Sample.of(table, MEASURE_PRETOKENS, torch.Generator().manual_seed(self.config.seed))
+        self.measured = Sample.of(run.measured, MEASURE_PRETOKENS, torch.Generator().manual_seed(self.config.seed))
         self.window: list[Outcome] = []
         self.latest: dict[str, Any] | None = None
         self.started = time.monotonic()
@@ -121,6 +128,7 @@ class Trainer:
             self._keep_score(outcome)
             self.state.step += 1
             self._tend_codebook()
+            self._move_price()
             last = self.state.step == settings.steps
             keeping = last or self.state.step % settings.checkpoint_every == 0
             if keeping or self.state.step % settings.log_every == 0:
@@ -133,7 +141,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * learning_rate_at(config, state.step)
         batch = self.batches.draw(state.generator).to(self.fabric.device)
-        phase = Phase(state.step >= config.quantizer.warmup_steps, weight_at(config, state.step), state.pins)
+        quantized = state.step >= config.quantizer.warmup_steps
+        phase = Phase(quantized, weight_at(config, state.step), state.lexicon, self._pinned())
         outcome: Outcome = self.stepper(batch, phase)
         if not torch.isfinite(outcome.loss):
             raise GqvaeError(
@@ -162,22 +171,50 @@ class Trainer:
         self.window.append(replace(outcome, latents=outcome.latents[:0], errors=outcome.errors[:0], assigned=None))
 
     def _tend_codebook(self) -> None:
-        """Start the codes when warm-up ends; afterwards, every so often, move those that idle."""
+        """Start the codes when warm-up ends; then and every so often, move those that idle."""
         state, quantizer = self.state, self.config.quantizer
         since = state.step - quantizer.warmup_steps
+        if since < 0 or since % quantizer.revive_every:
+            return
+        settled = state.step >= quantizer.revive_until * self.config.training.steps
         if since == 0:
             self._set_codes(torch.arange(self.model.quantizer.size))
-            if quantizer.revival == "needs":
-                self.reservoir.empty()
-        elif since > 0 and since % quantizer.revive_every == 0:
-            if state.step >= quantizer.revive_until * self.config.training.steps:
-                state.pins = None
-            elif quantizer.revival == "needs":
-                sample = Sample.of(self.run.pretokens, self.config.training.sample_pretokens, state.generator)
-                state.pins = exchange(self._segmenter(), sample, quantizer.revive_share, state.generator)
-            else:
-                self._set_codes(torch.nonzero(state.usage < DEAD)[:, 0])
-            state.usage.zero_()
+        if quantizer.revival == "needs":
+            self.reservoir.empty()
+            sample = Sample.of(self.run.table, self.config.training.sample_pretokens, state.generator)
+            share, target = 0.0 if settled else quantizer.revive_share, self.config.objective.target_bytes_per_token
+            usage = state.usage.tolist()
+            state.lexicon = exchange(self.model, state.lexicon, sample, usage, share, state.generator, target)
+        elif since > 0 and not settled:
+            self._set_codes(torch.nonzero(state.usage < DEAD)[:, 0])
+        state.usage.zero_()
+
+    def _move_price(self) -> None:
+        """With a target, twice a round of moves and at the end: towards the price at which the network meets it."""
+        step, steps = self.state.step, self.config.training.steps
+        since = step - self.config.quantizer.warmup_steps
+        every = max(1, self.config.quantizer.revive_every // 2)
+        target = self.config.objective.target_bytes_per_token
+        if target is None or since < 0 or (since % every and step < steps):
+            return
+        curve = rate.Curve(self._segmenter(), self.measured)
+        wanted = curve.price_for(target, rate.highest_price(self.config, step))
+        if step < steps:
+            self.model.price.lerp_(torch.full_like(self.model.price, wanted), rate.SHARE)
+            return
+        self.model.price.fill_(wanted)
+        strings = self.state.lexicon.strings() if self.state.lexicon else self._segmenter().strings
+        possible = rate.fewest(self.measured, strings, self.model.longest)
+        if warning := rate.miss(target, curve.at(wanted), possible):
+            say(f"warning: the network gives {warning}")
+
+    def _pinned(self) -> Tensor | None:
+        """Codes whose decoder this step holds to their string: some of those that do not say it yet."""
+        lexicon = self.state.lexicon
+        if lexicon is None or not len(lexicon.unsaid):
+            return None
+        chosen = torch.randperm(len(lexicon.unsaid), generator=self.state.generator)[:PINNED]
+        return lexicon.unsaid[chosen.to(lexicon.unsaid.device)]
 
     def _set_codes(self, rows: Tensor) -> None:
         """Set the codes `rows` from the reservoir, as far as it reaches (the paper's code crashes beyond)."""
@@ -197,7 +234,7 @@ class Trainer:
             "seconds": round(time.monotonic() - self.started, 1),
             **metrics.of_steps(self.window, self.model.longest),
             **metrics.of_segmentation(self._segmenter(), self.measured),
-            "price": self.config.objective.price,
+            "price": round(self.model.price.item(), 6),
             "reconstruction_weight": weight_at(self.config, step - 1),
             "learning_rate": settings.learning_rate * learning_rate_at(self.config, step - 1),
         }

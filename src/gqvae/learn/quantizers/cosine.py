@@ -35,9 +35,8 @@ class CosineQuantizer(Quantizer):
         expanded: Tensor = self.project_out(unit * math.sqrt(unit.shape[-1]))
         return expanded
 
-    def similarity(self, projected: Tensor) -> Tensor:
-        # scaled before the product: (V, d) is much smaller than (N, V)
-        return projected @ (F.normalize(self.codes, dim=-1) * self.log_scale.exp()).T
+    def keys(self) -> tuple[Tensor, Tensor]:
+        return F.normalize(self.codes, dim=-1) * self.log_scale.exp(), self.codes.new_zeros(self.size)
 
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
         codebook = 1 - F.cosine_similarity(projected.detach(), nearest, dim=-1)

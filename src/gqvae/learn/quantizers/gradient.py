@@ -25,10 +25,10 @@ class GradientQuantizer(Quantizer):
     def expand(self, codes: Tensor) -> Tensor:
         return codes
 
-    def similarity(self, projected: Tensor) -> Tensor:
+    def keys(self) -> tuple[Tensor, Tensor]:
         # -||z - e||^2 / 2 up to a term that all codes share: one matrix product, no (N, V, D) tensor
         codes = self.codes * self.log_scale.exp()
-        return torch.addmm((self.codes * codes).sum(1) / 2, projected, codes.T, beta=-1)
+        return codes, -(self.codes * codes).sum(1) / 2
 
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
         codebook = (projected.detach() - nearest).square().mean(-1)
