@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 check: $(STAMP)
 	$(RUN) ruff check .
-	$(RUN) ruff format --check src tests
+	$(RUN) ruff format --check src tests runs
 	$(RUN) mypy
 
 test: check

@@ -1,0 +1,135 @@
+"""Write docs/results.md from runs/results: `python runs/results.py`. Measures nothing itself."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from remake import RESULTS, recipe
+
+from gqvae.files import read_json
+
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+
+HEAD = """# Results
+
+Made by `python runs/results.py` from the measurements in `runs/results`, which `runs/remake.py NAME` and
+`runs/ablate.py` make. Bytes per token are bytes of untouched text over tokens of that same text. Vocabularies count all
+ids: 256 bytes, learned strings, one special token. Peers are trained by Hugging Face `tokenizers` at its defaults, on
+the same documents as ours: 95% of each training file. *Held out* are the other 5%, chosen by document hash.
+One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
+"""
+STAGES = {
+    "gates, nearest codes, fallback": "gates + codes + fallback",
+    "viterbi, nearest few codes, fallback": "viterbi + codes + fallback",
+    "strings of codes alone, fewest tokens": "strings of codes, static",
+    "filled up, fewest tokens": "filled up, static",
+    "the tokenizer: filled up, fitted scores": "the tokenizer",
+}
+
+
+def main() -> None:
+    results = [read_json(path) for path in sorted(RESULTS.glob("*-seed*.json"))]
+    words = [result for result in results if "base" not in recipe(result["name"])]
+    superword = [result for result in results if "base" in recipe(result["name"])]
+    parts = [HEAD, _words(words), _stages(results), _superword(superword)]
+    ablations = [row for path in sorted(RESULTS.glob("ablations-seed*.json")) for row in read_json(path)]
+    if ablations:
+        parts.append(_ablations(ablations))
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _words(results: list[dict[str, Any]]) -> str:
+    """One row a tokenizer, over its seeds."""
+    lines = [
+        "## Inside words\n",
+        "Ratio to BPE of as many ids; over seeds the median, and the worst in brackets. Exact: emitted codes whose",
+        "string is the span they stand for, on the training text. Agreement: held-out pretoken occurrences that get",
+        "the network's tokens. Unused: ids that never occur on the training text.\n",
+        "| tokenizer | seeds | held out: bytes/token | BPE | ratio | validation: ratio | exact | agreement | unused |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, group in _grouped(results, "name").items():
+        first = group[0]
+        valid = [row[0]["ratio"] for result in group if (row := result.get("tinystories_valid.txt"))]
+        exact = min(result["report"]["network"]["viterbi"]["exact_codes"] for result in group)
+        ratios = [result["held_out"][0]["ratio"] for result in group]
+        unused = max(result["report"]["ids_never_used_on_training_text"] for result in group)
+        lines.append(
+            f"| {name} | {len(group)} | {first['held_out'][0]['bytes_per_token']:.4f} "
+            f"| {first['held_out'][1]['bytes_per_token']:.4f} | {_spread(ratios)} "
+            f"| {_spread(valid) if valid else ''} | {exact:.4f} "
+            f"| {min(r['report']['agreement'] for r in group):.4f} | {unused / first['report']['vocab_size']:.2%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _stages(results: list[dict[str, Any]]) -> str:
+    """What the network did and what came after it, seed 0."""
+    lines = [
+        "## What the network did, and what came after\n",
+        "Bytes per token of held-out pretokens (cut as the network reads them) after each stage, seed 0. The first",
+        "three use bytes and strings of codes alone; filling up replaces duplicates, junk and dead strings by the",
+        "spans that the segmentation needs most; the tokenizer has the scores that imitate the network.\n",
+        f"| tokenizer | {' | '.join(STAGES.values())} | strings from codes |",
+        "|---|" + "---|" * (len(STAGES) + 1),
+    ]
+    for result in results:
+        if result["seed"] == 0:
+            stages = {row["stage"]: row["bytes_per_token"] for row in result["report"]["held_out_stages"]}
+            learned = result["report"]["learned_strings"]
+            cells = " | ".join(f"{stages[stage]:.3f}" for stage in STAGES)
+            lines.append(f"| {result['name']} | {cells} | {learned['from_codes']:,} of {learned['all']:,} |")
+    return "\n".join(lines) + "\n"
+
+
+def _superword(results: list[dict[str, Any]]) -> str:
+    """Each tokenizer across words beside the three peers, on each text."""
+    lines = [
+        "## Across words\n",
+        "All of 8,192 ids, on the same text. SuperBPE turns from words to sentences at 3,276 ids.\n",
+        "| tokenizer | seed | text | bytes/token | x BPE | x sentence-level BPE | x SuperBPE |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        for text in ("held_out", "tinystories_valid.txt"):
+            if rows := result.get(text):
+                ours, *peers = (row["bytes_per_token"] for row in rows)
+                ratios = " | ".join(f"{ours / peer:.3f}" for peer in peers)
+                lines.append(f"| {result['name']} | {result['seed']} | {text} | {ours:.4f} | {ratios} |")
+    return "\n".join(lines) + "\n"
+
+
+def _ablations(rows: list[dict[str, Any]]) -> str:
+    """One row a variant, the mean over its seeds."""
+    lines = [
+        "## Ablations\n",
+        f"TinyStories, 1,024 ids, {rows[0]['steps']} steps (the default trains 1,000), validation file; means over the",
+        "seeds, in brackets each seed. Network: viterbi over the nearest codes, fallback, on held-out pretokens.\n",
+        "| variant | x BPE | network, bytes/token | gates, bytes/token | exact | strings from codes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in _grouped(rows, "variant").values():
+        stages = [[row["stages"][stage] for row in group] for stage in list(STAGES)[:2]]
+        each = ", ".join(f"{row['ratio']:.3f}" for row in group)
+        lines.append(
+            f"| {group[0]['label']} | {mean(row['ratio'] for row in group):.3f} ({each}) | {mean(stages[1]):.3f} "
+            f"| {mean(stages[0]):.3f} | {mean(row['exact_codes'] for row in group):.4f} "
+            f"| {mean(row['from_codes'] for row in group):.0f} of {group[0]['learned']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _grouped(rows: list[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return groups
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{median(ratios):.4f}" + (f" ({min(ratios):.4f})" if len(ratios) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()
