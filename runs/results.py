@@ -29,7 +29,8 @@ STAGES = {
 
 
 def main() -> None:
-    results = [read_json(path) for path in sorted(RESULTS.glob("*-seed*.json"))]
+    paths = sorted(RESULTS.glob("*-seed*.json"))
+    results = [read_json(path) for path in paths if not path.name.startswith("ablations")]
     words = [result for result in results if "base" not in recipe(result["name"])]
     superword = [result for result in results if "base" in recipe(result["name"])]
     parts = [HEAD, _words(words), _stages(results), _superword(superword)]

@@ -224,10 +224,18 @@ def test_what_occurs_more_often_decides_between_scores() -> None:
 
 
 def test_agreement_is_not_bought_with_tokens() -> None:
-    vocabulary = Vocabulary((b"ab", b"abab"))
-    for spare, best in ((0.0, (257,)), (1.0, (256, 256))):
-        scores = fit_scores(vocabulary, [b"abab"], [10_000], [(256, 256)], spare=spare)
-        assert static_ids(vocabulary, scores, [b"abab"]) == [best]
+    vocabulary = Vocabulary((b"cd", b"abc"))
+    network = (*b"ab", 256)
+    for spare, best in ((0.0, (257, *b"d")), (1.0, network)):
+        scores = fit_scores(vocabulary, [b"abcd"], [10_000], [network], spare=spare)
+        assert static_ids(vocabulary, scores, [b"abcd"]) == [best]
+
+
+def test_no_string_loses_to_those_that_spell_it() -> None:
+    """Though the network never used them: an id that cannot occur is a lost one."""
+    vocabulary = Vocabulary((b"ab", b"abab", b"ababab"))
+    scores = fit_scores(vocabulary, [b"abab"], [10_000], [(256, 256)], spare=1.0)
+    assert static_ids(vocabulary, scores, vocabulary.plain_tokens) == [(id_,) for id_ in range(259)]
 
 
 def test_static_ids_are_those_of_the_tokenizer(tokenizer: Tokenizer, trained: Run) -> None:
