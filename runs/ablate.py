@@ -31,12 +31,12 @@ VARIANTS = {
     "reservoir": ("codes move to the paper's reservoir, not to needs", ["quantizer.revival=reservoir"]),
     "ema": ("quantizer: cosine, moving averages", ["quantizer.name=ema"]),
     "gradient": ("quantizer: Euclidean, full width (the paper's)", ["quantizer.name=gradient"]),
-    "nearest-1": ("nearest codes considered: 1, not 4", ["quantizer.candidates=1"]),
-    "nearest-8": ("nearest codes considered: 8", ["quantizer.candidates=8"]),
     "width-64": ("width: 64, not 128", ["model.width=64"]),
     "width-256": ("width: 256", ["model.width=256"]),
     "counts-0.5": ("count exponent: 0.5, not 0.75", ["training.count_exponent=0.5"]),
     "counts-1": ("count exponent: 1", ["training.count_exponent=1"]),
+    "nearest-1": ("nearest codes considered: 1, not 4", ["quantizer.candidates=1"]),
+    "nearest-8": ("nearest codes considered: 8", ["quantizer.candidates=8"]),
 }
 
 
