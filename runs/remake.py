@@ -83,6 +83,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         "name": name,
         "seed": seed,
         "corpus": how["corpus"],
+        "tokenizer_sha256": read_json(folder / "tokenizer" / "gqvae.json")["sha256"],
         "report": read_json(folder / "tokenizer" / "report.json"),
         "held_out": _rows(tokenizer, peers, documents(how["corpus"], share, held_out=True)),
     }

@@ -9,6 +9,7 @@ from remake import RESULTS, recipe
 
 from gqvae.files import read_json
 
+VALID = "tinystories_valid.txt"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 
 HEAD = """# Results
@@ -42,83 +43,100 @@ def main() -> None:
 
 def _words(results: list[dict[str, Any]]) -> str:
     """One row a tokenizer, over its seeds."""
-    lines = [
-        "## Inside words\n",
-        "Ratio to BPE of as many ids; over seeds the median, and the worst in brackets. Exact: emitted codes whose",
-        "string is the span they stand for, on the training text. Agreement: held-out pretoken occurrences that get",
-        "the network's tokens. Unused: ids that never occur on the training text.\n",
-        "| tokenizer | seeds | held out: bytes/token | BPE | ratio | validation: ratio | exact | agreement | unused |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, group in _grouped(results, "name").items():
-        first = group[0]
-        valid = [row[0]["ratio"] for result in group if (row := result.get("tinystories_valid.txt"))]
-        exact = min(result["report"]["network"]["viterbi"]["exact_codes"] for result in group)
-        ratios = [result["held_out"][0]["ratio"] for result in group]
-        unused = max(result["report"]["ids_never_used_on_training_text"] for result in group)
-        lines.append(
-            f"| {name} | {len(group)} | {first['held_out'][0]['bytes_per_token']:.4f} "
-            f"| {first['held_out'][1]['bytes_per_token']:.4f} | {_spread(ratios)} "
-            f"| {_spread(valid) if valid else ''} | {exact:.4f} "
-            f"| {min(r['report']['agreement'] for r in group):.4f} | {unused / first['report']['vocab_size']:.2%} |"
+        ours, bpe = group[0]["held_out"]
+        reports = [result["report"] for result in group]
+        valid = [found[0]["ratio"] for result in group if (found := result.get(VALID))]
+        unused = max(report["ids_never_used_on_training_text"] / report["vocab_size"] for report in reports)
+        rows.append(
+            [
+                name,
+                str(len(group)),
+                f"{ours['bytes_per_token']:.4f}",
+                f"{bpe['bytes_per_token']:.4f}",
+                _spread([result["held_out"][0]["ratio"] for result in group]),
+                _spread(valid) if valid else "",
+                f"{min(report['network']['viterbi']['exact_codes'] for report in reports):.4f}",
+                f"{min(report['agreement'] for report in reports):.4f}",
+                f"{unused:.2%}",
+            ]
         )
-    return "\n".join(lines) + "\n"
+    return _section(
+        "Inside words",
+        "Ratio to BPE of as many ids; over seeds the median, and the worst in brackets; bytes per token of the first\n"
+        "seed. Exact: emitted codes whose string is the span they stand for, on the training text. Agreement: held-out\n"
+        "pretoken occurrences that get the network's tokens. Unused: ids that never occur on the training text.",
+        "tokenizer, seeds, held out: bytes/token, BPE, ratio, validation: ratio, exact, agreement, unused".split(", "),
+        rows,
+    )
 
 
 def _stages(results: list[dict[str, Any]]) -> str:
     """What the network did and what came after it, seed 0."""
-    lines = [
-        "## What the network did, and what came after\n",
-        "Bytes per token of held-out pretokens (cut as the network reads them) after each stage, seed 0. The first",
-        "three use bytes and strings of codes alone; filling up replaces duplicates, junk and dead strings by the",
-        "spans that the segmentation needs most; the tokenizer has the scores that imitate the network.\n",
-        f"| tokenizer | {' | '.join(STAGES.values())} | strings from codes |",
-        "|---|" + "---|" * (len(STAGES) + 1),
-    ]
+    rows = []
     for result in results:
         if result["seed"] == 0:
             stages = {row["stage"]: row["bytes_per_token"] for row in result["report"]["held_out_stages"]}
             learned = result["report"]["learned_strings"]
-            cells = " | ".join(f"{stages[stage]:.3f}" for stage in STAGES)
-            lines.append(f"| {result['name']} | {cells} | {learned['from_codes']:,} of {learned['all']:,} |")
-    return "\n".join(lines) + "\n"
+            cells = [f"{stages[stage]:.3f}" for stage in STAGES]
+            rows.append([result["name"], *cells, f"{learned['from_codes']:,} of {learned['all']:,}"])
+    return _section(
+        "What the network did, and what came after",
+        "Bytes per token of held-out pretokens (cut as the network reads them) after each stage, seed 0. The first\n"
+        "three use bytes and strings of codes alone; filling up replaces duplicates, junk and dead strings by the\n"
+        "spans that the segmentation needs most; the tokenizer has the scores that imitate the network.",
+        ["tokenizer", *STAGES.values(), "strings from codes"],
+        rows,
+    )
 
 
 def _superword(results: list[dict[str, Any]]) -> str:
     """Each tokenizer across words beside the three peers, on each text."""
-    lines = [
-        "## Across words\n",
-        "All of 8,192 ids, on the same text. SuperBPE turns from words to sentences at 3,276 ids.\n",
-        "| tokenizer | seed | text | bytes/token | x BPE | x sentence-level BPE | x SuperBPE |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for result in results:
-        for text in ("held_out", "tinystories_valid.txt"):
-            if rows := result.get(text):
-                ours, *peers = (row["bytes_per_token"] for row in rows)
-                ratios = " | ".join(f"{ours / peer:.3f}" for peer in peers)
-                lines.append(f"| {result['name']} | {result['seed']} | {text} | {ours:.4f} | {ratios} |")
-    return "\n".join(lines) + "\n"
+        for text in ("held_out", VALID):
+            if found := result.get(text):
+                ours, *peers = (row["bytes_per_token"] for row in found)
+                ratios = [f"{ours / peer:.3f}" for peer in peers]
+                rows.append([result["name"], str(result["seed"]), text, f"{ours:.4f}", *ratios])
+    return _section(
+        "Across words",
+        "All of 8,192 ids, on the same text. SuperBPE turns from words to sentences at 3,276 ids.",
+        ["tokenizer", "seed", "text", "bytes/token", "x BPE", "x sentence-level BPE", "x SuperBPE"],
+        rows,
+    )
 
 
-def _ablations(rows: list[dict[str, Any]]) -> str:
-    """One row a variant, the mean over its seeds."""
-    lines = [
-        "## Ablations\n",
-        f"TinyStories, 1,024 ids, {rows[0]['steps']} steps (the default trains 1,000), validation file; means over the",
-        "seeds, in brackets each seed. Network: viterbi over the nearest codes, fallback, on held-out pretokens.\n",
-        "| variant | x BPE | network, bytes/token | gates, bytes/token | exact | strings from codes |",
-        "|---|---|---|---|---|---|",
-    ]
-    for group in _grouped(rows, "variant").values():
-        stages = [[row["stages"][stage] for row in group] for stage in list(STAGES)[:2]]
+def _ablations(measured: list[dict[str, Any]]) -> str:
+    """One row a variant, the mean over its seeds, of the longest trainings there are."""
+    steps = max(row["steps"] for row in measured)
+    rows = []
+    for group in _grouped([row for row in measured if row["steps"] == steps], "variant").values():
+        gates, viterbi = ([row["stages"][stage] for row in group] for stage in list(STAGES)[:2])
         each = ", ".join(f"{row['ratio']:.3f}" for row in group)
-        lines.append(
-            f"| {group[0]['label']} | {mean(row['ratio'] for row in group):.3f} ({each}) | {mean(stages[1]):.3f} "
-            f"| {mean(stages[0]):.3f} | {mean(row['exact_codes'] for row in group):.4f} "
-            f"| {mean(row['from_codes'] for row in group):.0f} of {group[0]['learned']} |"
+        rows.append(
+            [
+                group[0]["label"],
+                f"{mean(row['ratio'] for row in group):.3f} ({each})",
+                f"{mean(viterbi):.3f}",
+                f"{mean(gates):.3f}",
+                f"{mean(row['exact_codes'] for row in group):.4f}",
+                f"{mean(row['from_codes'] for row in group):.0f} of {group[0]['learned']}",
+            ]
         )
-    return "\n".join(lines) + "\n"
+    return _section(
+        "Ablations",
+        f"TinyStories, 1,024 ids, {steps} steps (the default trains 1,000), validation file; means over the seeds, in\n"
+        "brackets each seed. Network: viterbi over the nearest codes, fallback, on held-out pretokens.",
+        ["variant", "x BPE", "network, bytes/token", "gates, bytes/token", "exact", "strings from codes"],
+        rows,
+    )
+
+
+def _section(title: str, text: str, columns: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+    return f"## {title}\n\n{text}\n\n" + "\n".join(lines) + "\n"
 
 
 def _grouped(rows: list[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:

@@ -60,6 +60,8 @@ def test_a_bundled_tokenizer_says_where_it_comes_from_and_has_a_recipe(name: str
     assert provenance["config"]["vocab_size"] == int(name.split("-")[1])
     content = json.loads((FOLDER / name / "gqvae.json").read_text(encoding="utf-8"))
     assert content["name"] == name
+    measured = json.loads((ROOT / "runs" / "results" / f"{name}-seed0.json").read_text(encoding="utf-8"))
+    assert measured["tokenizer_sha256"] == content["sha256"]  # what is measured is what ships
     assert name in recipes
     for setting in recipes[name].get("settings", []):
         key, value = setting.split("=")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gqvae.corpus import DEFAULT_SEPARATOR, Corpus, is_held_out
+from gqvae.corpus import DEFAULT_SEPARATOR, Corpus, is_held_out, write_parts
 from gqvae.errors import GqvaeError
 
 DOCUMENTS = ["\ufeffOne\r\ntwo\0\n", "日本語 👩\u200d🚀\n\n", " <|endoftext|> inside\n", "last, no newline"]
@@ -328,3 +328,13 @@ def test_held_out_share_is_about_right_and_fixed() -> None:
     for fraction in (-0.1, 1.1, float("nan")):
         with pytest.raises(GqvaeError, match="held-out fraction"):
             is_held_out("a", fraction)
+
+
+def test_the_parts_of_a_corpus_hold_the_documents_exactly(tmp_path: Path) -> None:
+    documents = [f"document {n}\r\n\u2028\x00 <|endoftext|>\n日本" for n in range(50)]
+    train, held_out = write_parts(documents, 0.1, tmp_path / "corpus")
+    kept, other = list(Corpus((str(train),)).documents()), list(Corpus((str(held_out),)).documents())
+    assert kept == [d for d in documents if not is_held_out(d, 0.1)]
+    assert other == [d for d in documents if is_held_out(d, 0.1)]
+    assert kept
+    assert other

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gqvae import demo
-from gqvae.corpus import Corpus, is_held_out
+from gqvae.corpus import is_held_out
 from gqvae.errors import GqvaeError
 from gqvae.evaluation import train_peer
 from gqvae.evaluation.figures import draw_training
@@ -83,16 +83,6 @@ def test_separating_docstrings(source: str, docstrings: list[str], code: str) ->
 def test_a_python_without_sources_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(GqvaeError, match="no sources of the standard library"):
         demo._modules(tmp_path)
-
-
-def test_the_corpus_files_hold_the_documents_exactly(tmp_path: Path) -> None:
-    documents = [f"document {n}\r\n\u2028\x00 <|endoftext|>\n日本" for n in range(50)]
-    train, held_out = demo.write_corpus(documents, tmp_path / "corpus")
-    kept, other = list(Corpus((str(train),)).documents()), list(Corpus((str(held_out),)).documents())
-    assert kept == [d for d in documents if not is_held_out(d, demo.HELD_OUT)]
-    assert other == [d for d in documents if is_held_out(d, demo.HELD_OUT)]
-    assert kept
-    assert other
 
 
 def test_words_are_shown_as_each_tokenizer_splits_them(capsys: pytest.CaptureFixture[str]) -> None:

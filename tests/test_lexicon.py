@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from gqvae.learn.alphabet import as_values
 from gqvae.learn.data import as_tensor
 from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import Decoded
@@ -56,7 +55,9 @@ def test_strings_are_read_backwards_and_back(strings: list[str]) -> None:
     lexicon = lexicon_of(strings)
     assert lexicon.strings() == strings
     assert lexicon.lengths.tolist() == list(map(len, strings))
-    assert lexicon.backwards.tolist() == [(as_values(string[::-1]) + [0] * K)[:K] for string in strings]
+    assert lexicon.backwards.tolist() == [
+        ([ord(symbol) for symbol in reversed(string)] + [0] * K)[:K] for string in strings
+    ]
 
 
 def test_unsaid_are_the_codes_that_the_decoder_spells_otherwise() -> None:

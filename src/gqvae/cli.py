@@ -34,6 +34,12 @@ class Preset(StrEnum):
     paper = "paper"
 
 
+class Size(StrEnum):
+    default = "default"
+    quick = "quick"
+    large = "large"
+
+
 class OnError(StrEnum):
     fail = "raise"
     skip = "skip"
@@ -60,7 +66,7 @@ SeparatorLine = Annotated[
 Field = Annotated[str, typer.Option(help="Where .jsonl, .parquet and data sets keep the text.")]
 BadDocuments = Annotated[OnError, typer.Option("--on-error", help="At a document that cannot be read.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Size = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, every one counted.")]
+Ids = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, every one counted.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -81,7 +87,7 @@ def train(
         list[str] | None, typer.Argument(metavar="CORPUS", help=f"The text: {_INPUTS}. Not needed with --resume.")
     ] = None,
     preset: Annotated[Preset, typer.Option(help="Sizes and schedule to start from.")] = Preset.tiny,
-    vocab_size: Size = None,
+    vocab_size: Ids = None,
     objective: Annotated[str | None, typer.Option(help="What trains the gates: marginal or gates.")] = None,
     quantizer: Annotated[str | None, typer.Option(help="The codebook: cosine, ema or gradient.")] = None,
     pattern: Annotated[str | None, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = None,
@@ -141,7 +147,7 @@ def train(
 def distill(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `gqvae train` made.")],
     out: Out,
-    vocab_size: Size = None,
+    vocab_size: Ids = None,
 ) -> None:
     """Turn a trained run into a tokenizer.
 
@@ -191,7 +197,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="PEER",
-            help="bpe:N, unigram:N, sentence-bpe:N or superbpe:N[:T], trained now; or what TOK may be. Repeatable.",
+            help="bpe:N, unigram:N, wordpiece:N, sentence-bpe:N, superbpe:N[:T], trained now; or a TOK. Repeatable.",
         ),
     ] = None,
     train_corpus: Annotated[
@@ -317,6 +323,50 @@ def show(
     size = len(text.encode("utf-8"))
     rate = f"{size / len(ids):.3f} bytes per token" if ids else "no tokens"
     typer.echo(f"{size:,} bytes, {len(ids):,} tokens, {rate}")
+
+
+@app.command()
+def reproduce(
+    out: Out,
+    corpus: Annotated[
+        list[str] | None, typer.Argument(metavar="[CORPUS]", help=f"The text: {_INPUTS}. Default: that of the demo.")
+    ] = None,
+    size: Annotated[Size, typer.Option(help="default: two hours on two cores; large: for a GPU.")] = Size.default,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look in under ten minutes: --size quick.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="vocab_size, seeds, probe.width, ... Repeatable."),
+    ] = None,
+    parallel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='One text in many languages: .jsonl of {"language": ..., "text": ...}.'),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once. Default: one a core.")] = None,
+    separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+) -> None:
+    """Compare with BPE, Unigram and others, language models included.
+
+    Writes report.html, figures and results.json to --out. Interrupted, it goes on with the same command.
+    """
+    from gqvae import terminal
+    from gqvae.demo import python_corpus
+    from gqvae.reproduce.run import reproduce as run
+    from gqvae.reproduce.settings import SIZES
+
+    chosen = SIZES["quick" if quick else size.value].override(settings or [])
+    text = _corpus(corpus, separator, field, on_error) if corpus else None
+    results = run(
+        chosen, corpus or ["Python's own text"], text.documents() if text else python_corpus(), out, parallel, jobs
+    )
+    if text:
+        _report_skips(text)
+    for row in results["comparisons"]:
+        typer.echo(terminal.comparison(row))
+    typer.echo(f"look at {out / 'report.html'}")
+    if results["failures"]:
+        raise GqvaeError(f"{len(results['failures'])} cells failed; the report says which")
 
 
 @app.command()

@@ -5,16 +5,12 @@
 (20, 5.0)
 """
 
-import dataclasses
-import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal
 
 from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS
+from gqvae.settings import Settings, not_negative, one_of, positive, share
 
 SPECIALS = ("<|endoftext|>",)
 SMALLEST = 256 + len(SPECIALS) + 1
@@ -37,11 +33,11 @@ class PretokenConfig:
     """Share of documents (by hash) kept from training to measure on."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "pattern", tuple(PATTERNS))
+        one_of(self, "pattern", tuple(PATTERNS))
         if self.words is not None and self.words < SMALLEST:
             raise GqvaeError(f"base: words:N needs at least {SMALLEST} ids, not {self.words}")
-        _positive(self, "window")
-        _share(self, "held_out")
+        positive(self, "window")
+        share(self, "held_out")
 
     @property
     def words(self) -> int | None:
@@ -69,9 +65,9 @@ class ModelConfig:
     """K: a code stands for at most this many symbols."""
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "heads", "decoder_width", "character_width", "gater_channels", "longest_token")
-        _positive(self, "encoder_layers", "decoder_layers")
-        _not_negative(self, "gater_layers")
+        positive(self, "width", "heads", "decoder_width", "character_width", "gater_channels", "longest_token")
+        positive(self, "encoder_layers", "decoder_layers")
+        not_negative(self, "gater_layers")
         if self.longest_token > 255:
             raise GqvaeError("longest_token: a token has at most 255 bytes")
         if self.width % self.heads:
@@ -111,12 +107,12 @@ class QuantizerConfig:
 
     def __post_init__(self) -> None:
         if self.codes is not None:
-            _positive(self, "codes")
-        _not_negative(self, "commitment", "warmup_steps")
-        _positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
-        _share(self, "revive_until", "revive_share", "decay")
-        _one_of(self, "name", ("cosine", "ema", "gradient"))
-        _one_of(self, "revival", ("needs", "reservoir"))
+            positive(self, "codes")
+        not_negative(self, "commitment", "warmup_steps")
+        positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
+        share(self, "revive_until", "revive_share", "decay")
+        one_of(self, "name", ("cosine", "ema", "gradient"))
+        one_of(self, "revival", ("needs", "reservoir"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +138,8 @@ class ObjectiveConfig:
     """gates: gamma, weight of the length loss."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "name", ("marginal", "gates"))
-        _not_negative(self, "price", "alpha", "rate_weight", "length_weight")
+        one_of(self, "name", ("marginal", "gates"))
+        not_negative(self, "price", "alpha", "rate_weight", "length_weight")
         if min(self.reconstruction) <= 0 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
             raise GqvaeError("reconstruction must be positive, ramp two rising shares of training")
         self._check_target()
@@ -188,16 +184,16 @@ class TrainingConfig:
     """auto | cpu | cuda | mps"""
 
     def __post_init__(self) -> None:
-        _one_of(self, "precision", ("32-true", "bf16-mixed"))
-        _one_of(self, "accelerator", ("auto", "cpu", "cuda", "mps"))
-        _not_negative(self, "warmup_steps", "weight_decay", "threads", "count_exponent")
-        _positive(self, "codebook_learning_rate", "clip")
-        _share(self, "final_learning_rate")
-        _positive(self, "steps", "batch_symbols", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
+        one_of(self, "precision", ("32-true", "bf16-mixed"))
+        one_of(self, "accelerator", ("auto", "cpu", "cuda", "mps"))
+        not_negative(self, "warmup_steps", "weight_decay", "threads", "count_exponent")
+        positive(self, "codebook_learning_rate", "clip")
+        share(self, "final_learning_rate")
+        positive(self, "steps", "batch_symbols", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Settings):
     """One run, complete: with the corpus, it determines every id."""
 
     vocab_size: int | None = 1_024
@@ -217,109 +213,3 @@ class Config:
             raise GqvaeError(f"vocab_size must be at least {SMALLEST} (256 bytes, specials, one learned string)")
         if self.model.longest_token > self.pretokens.window:
             raise GqvaeError("model.longest_token cannot exceed pretokens.window")
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild a config from `to_dict` (or from JSON). Raises GqvaeError on unknown keys and wrong types."""
-        return typing.cast(Self, _build(cls, values, ""))
-
-    def difference(self, other: "Config") -> str:
-        """The first setting in which two configs differ, as `key: this, not that`."""
-        ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
-        return next((f"{key}: {ours[key]}, not {theirs[key]}" for key in ours if ours[key] != theirs[key]), "none")
-
-    def override(self, assignments: Iterable[str]) -> "Config":
-        """Apply `section.key=value` strings. Raises GqvaeError that lists the valid keys."""
-        values = self.to_dict()
-        for assignment in assignments:
-            path, found, text = assignment.partition("=")
-            if not found:
-                raise GqvaeError(f"{assignment!r} is not of the form key=value")
-            *sections, key = path.strip().split(".")
-            target = values
-            for section in sections:
-                target = target.get(section) if isinstance(target.get(section), dict) else {}  # type: ignore[assignment]
-            if key not in target or isinstance(target[key], dict):
-                raise GqvaeError(f"unknown setting {path!r}; there are: {', '.join(_flat(self.to_dict()))}")
-            target[key] = text.strip()
-        return Config.from_dict(values)
-
-
-def _build(cls: type, values: Any, prefix: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise GqvaeError(f"{prefix or 'the config'} must be a table of keys, not {type(values).__name__}")
-    hints = typing.get_type_hints(cls)
-    names = [item.name for item in dataclasses.fields(cls)]
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise GqvaeError(f"unknown key {prefix}{unknown[0]}; there are: {', '.join(names)}")
-    converted = {name: _convert(hints[name], value, f"{prefix}{name}") for name, value in values.items()}
-    try:
-        return cls(**converted)
-    except GqvaeError as error:  # a section knows its own keys, not where it stands
-        raise GqvaeError(f"{prefix}{error}") from error
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """Bring a JSON value or a command-line string to the type a field declares."""
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, f"{name}.")
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    try:
-        if origin is types.UnionType:
-            inner = next(a for a in arguments if a is not type(None))
-            return None if value is None or value == "none" else _convert(inner, value, name)
-        if origin is tuple:
-            parts = value.split(",") if isinstance(value, str) else list(value)
-            if len(parts) != len(arguments):
-                raise ValueError(f"needs {len(arguments)} values")
-            return tuple(_convert(a, part, name) for a, part in zip(arguments, parts, strict=True))
-        if origin is Literal:
-            return value  # the dataclass itself checks and lists the choices
-        if hint is bool:
-            return {"true": True, "false": False, True: True, False: False}[value]
-        if hint is str:
-            if not isinstance(value, str):
-                raise ValueError("needs text")
-            return value
-        if hint is int and isinstance(value, float) and not value.is_integer():
-            raise ValueError("needs a whole number")
-        if hint is float and not math.isfinite(float(value)):
-            raise ValueError("needs a finite number")
-        return hint(value)
-    except (ValueError, TypeError, KeyError) as error:
-        raise GqvaeError(f"{name}: {value!r} is not valid ({error})") from error
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one table of dotted keys."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
-
-
-def _positive(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) <= 0:
-            raise GqvaeError(f"{name} must be positive, not {getattr(config, name)}")
-
-
-def _not_negative(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 0:
-            raise GqvaeError(f"{name} must not be negative, but is {getattr(config, name)}")
-
-
-def _share(config: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) <= 1:
-            raise GqvaeError(f"{name} must lie between 0 and 1, not {getattr(config, name)}")
-
-
-def _one_of(config: Any, name: str, choices: tuple[str, ...]) -> None:
-    if getattr(config, name) not in choices:
-        raise GqvaeError(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")

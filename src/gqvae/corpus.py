@@ -9,12 +9,16 @@ on use.
 import dataclasses
 import glob
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from gqvae.errors import GqvaeError
+from gqvae.files import replacing
 from gqvae.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
 
 DEFAULT_SEPARATOR = "<|endoftext|>"
@@ -111,6 +115,19 @@ def is_held_out(document: str, fraction: float) -> bool:
         raise GqvaeError(f"held-out fraction is {fraction}; it must lie in 0..1")
     digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2.0**64
+
+
+def write_parts(documents: Iterable[str], fraction: float, folder: Path) -> tuple[Path, Path]:
+    """Write the documents to train.jsonl and, those held out, held_out.jsonl in `folder`; return both paths."""
+    paths = folder / "train.jsonl", folder / "held_out.jsonl"
+    with ExitStack() as stack:
+        train, held_out = (
+            stack.enter_context(stack.enter_context(replacing(path)).open("w", encoding="utf-8")) for path in paths
+        )
+        for document in documents:
+            line = json.dumps({"text": document}, ensure_ascii=False) + "\n"
+            (held_out if is_held_out(document, fraction) else train).write(line)
+    return paths
 
 
 def _expand(given: str) -> list[str]:

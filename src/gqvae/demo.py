@@ -47,7 +47,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     Leaves in `out`: corpus/ (train.jsonl, held_out.jsonl), run/, tokenizer/, hf/, demo.json, training.png.
     Raises GqvaeError when a stage fails, or when the exported tokenizer does not give the held-out text back.
     """
-    from gqvae.corpus import Corpus
+    from gqvae.corpus import Corpus, write_parts
     from gqvae.evaluation import compare, rate, train_peer
     from gqvae.evaluation.figures import draw_training
     from gqvae.export import export_huggingface
@@ -59,7 +59,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     from gqvae.tokenizer import load
 
     say("collecting (1 of 4): documentation, docstrings and sources of the standard library")
-    training_file, held_out_file = write_corpus(python_corpus(), out / "corpus")
+    training_file, held_out_file = write_parts(python_corpus(), HELD_OUT, out / "corpus")
     training_text, held_out = Corpus((str(training_file),)), Corpus((str(held_out_file),))
 
     say("training (2 of 4): the tiny preset")
@@ -93,22 +93,6 @@ def run(out: Path) -> list[dict[str, Any]]:
     print(f"AutoTokenizer loads {out / 'hf'} and gives {documents:,} held-out documents back unchanged")
     print(f"look at {out / 'training.png'}, or try: gqvae show {out / 'tokenizer'} 'Some text of yours'")
     return results
-
-
-def write_corpus(documents: Iterable[str], folder: Path) -> tuple[Path, Path]:
-    """Write the documents to train.jsonl and held_out.jsonl in `folder`; return their paths."""
-    from gqvae.corpus import is_held_out
-    from gqvae.files import replacing
-
-    paths = folder / "train.jsonl", folder / "held_out.jsonl"
-    with replacing(paths[0]) as train_path, replacing(paths[1]) as held_out_path:
-        parts: dict[bool, list[str]] = {False: [], True: []}
-        for document in documents:
-            line = json.dumps({"text": document}, ensure_ascii=False) + "\n"
-            parts[is_held_out(document, HELD_OUT)].append(line)
-        train_path.write_text("".join(parts[False]), encoding="utf-8")
-        held_out_path.write_text("".join(parts[True]), encoding="utf-8")
-    return paths
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ rich is imported where it is used: it costs as much as the rest of the command l
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,6 +56,35 @@ def steps(start: int, total: int, describe: Callable[[], str]) -> Iterator[int]:
             bar.update(task, advance=1, description=describe())
 
 
+class Bar:
+    """One progress bar for work of many parts; where stderr is no terminal, a line for each change."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __enter__(self) -> "Bar":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress, TimeElapsedColumn
+
+            columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=2)
+            self._task = self._bar.add_task("starting")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, done: int, total: int, now: Sequence[str]) -> None:
+        """So many parts are done, these are at work."""
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=total, description=", ".join(now))
+        else:
+            say(f"{done} of {total} done; now: {', '.join(now) or 'nothing'}")
+
+
 def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":
     """The rows of `gqvae evaluate` as a table; `ratio` is to the bytes per token of `reference`."""
     from rich.markup import escape
@@ -78,6 +107,14 @@ def evaluation_table(rows: Sequence["RatedRow"], reference: str) -> "Table":
     notes = [f"{row['name']}: {row['note']}" for row in rows if row["note"]]
     table.caption = escape("\n".join(notes)) or None
     return table
+
+
+def comparison(row: Mapping[str, Any]) -> str:
+    """One line on a comparison of two language models."""
+    interval = "" if row["interval"] is None else f" ± {row['interval']:.4f}"
+    bits = f"{row['ours_mean']:.4f} and {row['peer_mean']:.4f} bits per byte"
+    difference = f"{row['difference']:+.4f}{interval} ({row['seeds']} seeds)"
+    return f"{row['ours']} against {row['peer']}, same {row['matched']}: {bits}, {difference}: {row['verdict']}"
 
 
 def coloured_tokens(ids: Sequence[int], tokens: Sequence[bytes]) -> "Text":

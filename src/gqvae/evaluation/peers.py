@@ -5,9 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gqvae.awkward import AWKWARD_TEXT
 from gqvae.errors import GqvaeError
-from gqvae.evaluation.metrics import TokenizerLike
-from gqvae.evaluation.trained import SMALLEST, SPECIAL, TRAINERS
+from gqvae.evaluation.metrics import TokenizerLike, evaluate
+from gqvae.evaluation.trained import INSIDE, SMALLEST, SPECIAL, TRAINERS, bpe, with_merges
+from gqvae.evaluation.unigram import SPACE, UnigramTokenizer, train_unigram
+
+KINDS = (*TRAINERS, "unigram")
+"""Of the peers that are trained on the spot."""
 
 
 class HuggingFaceTokenizer:
@@ -55,6 +60,7 @@ class HuggingFaceTokenizer:
         if token is None:
             raise GqvaeError(f"{self.name} has no id {id_}")
         # A character outside the byte alphabet (an <unk>) stands for itself.
+        token = token.removeprefix(INSIDE)
         return b"".join([self._byte_of.get(character, character.encode("utf-8")) for character in token])
 
 
@@ -64,7 +70,7 @@ def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
     Raises GqvaeError for a known kind with sizes that cannot be.
     """
     kind, *numbers = spec.split(":")
-    if not numbers or kind not in TRAINERS:
+    if not numbers or kind not in KINDS:
         return None
     sizes = tuple(int(number) if number.isascii() and number.isdecimal() else 0 for number in numbers)
     if sizes[0] < SMALLEST or (len(sizes) > 1 and kind != "superbpe"):
@@ -75,20 +81,59 @@ def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
     return kind, sizes
 
 
-def train_peer(spec: str, documents: Iterable[str]) -> HuggingFaceTokenizer:
-    """Train "KIND:N", KIND one of TRAINERS, or "superbpe:N:T" on `documents`; N counts every id.
+def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFaceTokenizer | UnigramTokenizer":
+    """Train "KIND:N", KIND one of KINDS, or "superbpe:N:T" on `documents`; N counts every id.
 
-    The result is checked, not believed: when it came out with another number of ids (a small text has too
-    little to merge) its `note` says so. Raises GqvaeError for another spec.
+    The result is checked, not believed: its `note` says when it came out with another number of ids (a small text has
+    too little to merge), or when it loses text. Raises GqvaeError for another spec.
     """
     parsed = parse_trained_peer(spec)
     if parsed is None:
-        raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in TRAINERS)}")
+        raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in KINDS)}")
     kind, sizes = parsed
-    peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
-    if peer.vocab_size != sizes[0]:
-        peer.note = f"has {peer.vocab_size} ids, not the {sizes[0]} asked for"
+    peer: HuggingFaceTokenizer | UnigramTokenizer
+    if kind == "unigram":
+        peer = UnigramTokenizer(train_unigram(documents, sizes[0], SPECIAL), spec)
+    else:
+        peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
+    peer.note = _faults(peer, sizes[0])
     return peer
+
+
+def bpe_of_compression(
+    documents: Iterable[str], bytes_per_token: float, measured_on: Sequence[str], largest: int
+) -> HuggingFaceTokenizer:
+    """The BPE trained on `documents` whose bytes per token on `measured_on` come closest to those given.
+
+    Found by bisection among the beginnings of one BPE of `largest` ids. Its `note` says when that is not enough.
+    """
+    full = bpe(documents, largest)
+    low, high = SMALLEST, full.get_vocab_size()
+
+    def of(size: int) -> HuggingFaceTokenizer:
+        return HuggingFaceTokenizer(with_merges(full, size), f"bpe:{size}")
+
+    def reached(size: int) -> float:
+        return evaluate(of(size), measured_on)["bytes_per_token"]
+
+    if reached(high) < bytes_per_token:
+        found = of(high)
+        found.note = f"no BPE of up to {high:,} ids has {bytes_per_token:.3f} bytes per token"
+        return found
+    while high - low > 1:  # more merges compress better, as good as always
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) >= bytes_per_token else (middle, high)
+    return of(min((low, high), key=lambda size: abs(reached(size) - bytes_per_token)))
+
+
+def _faults(peer: TokenizerLike, size: int) -> str:
+    """What a table should say of a peer that is not what was asked for."""
+    faults = [f"has {peer.vocab_size} ids, not the {size} asked for"] if peer.vocab_size != size else []
+    row = evaluate(peer, [*AWKWARD_TEXT, SPACE + INSIDE, "a" * 10_000])
+    lost = "" if row["lossless"] else "loses some unusual text"
+    beyond = row["note"] if "more ids than" in row["note"] else ""
+    many = "gives more tokens than bytes" if row["tokens"] > row["bytes"] else ""
+    return "; ".join([*faults, *filter(None, (lost, beyond, many))])
 
 
 def load_peer(spec: str) -> TokenizerLike:

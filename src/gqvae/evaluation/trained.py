@@ -3,13 +3,14 @@
 All are byte-level, with all 256 bytes and one special token, so that their N counts exactly what ours counts: bytes,
 learned tokens, specials. They differ in what a token may span:
 
-- `bpe`, `unigram`: GPT-2's words.
+- `bpe`, `wordpiece`: GPT-2's words.
 - `sentence_bpe`: a sentence, as the pattern "sentence" cuts it.
 - `superbpe`: words first, then sentences (Liu et al. 2025, arXiv 2503.13423).
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -19,6 +20,11 @@ from gqvae.patterns import PATTERNS
 SPECIAL = "<|endoftext|>"
 SMALLEST = 257
 """The bytes and SPECIAL."""
+
+INSIDE = "\u25b8"
+"""What marks a WordPiece that is not the first of its word: a character that stands for no byte ("##" may be two)."""
+LONGEST_WORD = 64
+"""Bytes at which words are cut for WordPiece."""
 
 Merges = list[tuple[str, str]]
 """Pairs of tokens in the byte-level alphabet, the first learned first."""
@@ -32,9 +38,34 @@ def bpe(documents: Iterable[str], size: int) -> Tokenizer:
     return _train(models.BPE(), trainers.BpeTrainer, _words(), documents, size)
 
 
-def unigram(documents: Iterable[str], size: int) -> Tokenizer:
-    """A Unigram model of words."""
-    return _train(models.Unigram(), trainers.UnigramTrainer, _words(), documents, size)
+def wordpiece(documents: Iterable[str], size: int) -> Tokenizer:
+    """The longest piece of a word first, then the longest piece of its rest.
+
+    A byte has two ids, at the beginning of a word and inside it. Words are cut at 64 bytes: by default those of more
+    than 100 would be unknown, and time grows with the square of a word.
+    """
+    texts = list(documents)
+    pieces = pre_tokenizers.Sequence([_words(), pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated")])
+
+    def trained(ids: int) -> dict[str, int]:
+        model = models.WordPiece(unk_token=SPECIAL, continuing_subword_prefix=INSIDE)
+        made = _train(model, partial(trainers.WordPieceTrainer, continuing_subword_prefix=INSIDE), pieces, texts, ids)
+        return dict(_model(made)["vocab"])
+
+    alphabet = [INSIDE + character for character in sorted(pre_tokenizers.ByteLevel.alphabet())]
+    # the trainer knows a byte inside a word only if it saw it there
+    seen = trained(SMALLEST + len(alphabet))
+    missing = [symbol for symbol in alphabet if symbol not in seen]
+    vocabulary = trained(size - len(missing))
+    vocabulary |= {symbol: len(vocabulary) + number for number, symbol in enumerate(missing)}
+    tokenizer = _byte_level(
+        models.WordPiece(
+            vocab=vocabulary, unk_token=SPECIAL, max_input_chars_per_word=LONGEST_WORD, continuing_subword_prefix=INSIDE
+        ),
+        pieces,
+    )
+    tokenizer.add_special_tokens([SPECIAL])
+    return tokenizer
 
 
 def sentence_bpe(documents: Iterable[str], size: int) -> Tokenizer:
@@ -59,11 +90,21 @@ def superbpe(documents: Iterable[str], size: int, transition: int | None = None)
 
 TRAINERS: dict[str, Callable[..., Tokenizer]] = {
     "bpe": bpe,
-    "unigram": unigram,
+    "wordpiece": wordpiece,
     "sentence-bpe": sentence_bpe,
     "superbpe": superbpe,
 }
 """By kind: what takes documents and one size, or for superbpe two."""
+
+
+def with_merges(tokenizer: Tokenizer, size: int) -> Tokenizer:
+    """The BPE of `size` ids that training on the same text would have given: the first merges of a larger one."""
+    model = _model(tokenizer)
+    vocabulary = {token: id_ for token, id_ in model["vocab"].items() if id_ < size}
+    merges = [(left, right) for left, right in model["merges"][: size - SMALLEST]]
+    smaller = _byte_level(models.BPE(vocabulary, merges), tokenizer.pre_tokenizer)
+    smaller.add_special_tokens([SPECIAL])
+    return smaller
 
 
 def _further_merges(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> Merges:

@@ -6,7 +6,6 @@ first. Single bytes are the symbols below 256 in both.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from gqvae.errors import GqvaeError
 from gqvae.patterns import cut
 from gqvae.pretokens import PretokenTable
 from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import BYTES
 
 if TYPE_CHECKING:
     import numpy.typing
 
-BYTES = 256
 LARGEST_BASE = 0xD800  # the first surrogate: no characters from there on
 WHOLE = 1 << 16
 """Bytes at which pretokens are cut that a base tokenizer will read."""
@@ -88,12 +87,3 @@ class SymbolTable:
     @property
     def total_bytes(self) -> int:
         return sum(len(text) * count for text, count in zip(self.texts, self.counts.tolist(), strict=True))
-
-
-def as_values(symbols: str) -> Sequence[int]:
-    """The number of each symbol.
-
-    >>> as_values("ab")
-    [97, 98]
-    """
-    return list(map(ord, symbols))

@@ -54,7 +54,7 @@ def restore(path: Path, state: State) -> None:
     """Read into `state`. Raises GqvaeError for a file that is damaged or of another model."""
     tensors, step = _read(path)
     try:
-        state.model.load_state_dict(_weights(state.model, tensors))
+        state.model.load_state_dict(_under("model", tensors))
         reservoir = _under("reservoir", tensors)
         state.reservoir.register_buffer("latents", reservoir["latents"].to(state.usage.device))
         state.reservoir.register_buffer("position", reservoir["position"].to(state.usage.device))
@@ -72,15 +72,10 @@ def load_model(path: Path, model: nn.Module) -> int:
     """Read the weights alone; returns the step they are of."""
     tensors, step = _read(path)
     try:
-        model.load_state_dict(_weights(model, tensors))
+        model.load_state_dict(_under("model", tensors))
     except RuntimeError as error:
         raise GqvaeError(f"{path} does not fit its config.json: {error}") from error
     return step
-
-
-def _weights(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the model; a checkpoint of before the price was state leaves the model's as it is."""
-    return {name: tensor for name, tensor in model.state_dict().items() if name == "price"} | _under("model", tensors)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], int]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gqvae.learn.alphabet import as_values
 from gqvae.learn.model import Decoded
 from gqvae.learn.segments import lookback, within
 
@@ -36,7 +35,7 @@ class Lexicon:
         """The strings of V codes, and what the decoder makes of them."""
         backwards = torch.zeros(len(strings), longest, dtype=torch.long)
         for row, string in zip(backwards, strings, strict=True):
-            row[: len(string)] = torch.tensor(as_values(string[::-1]))
+            row[: len(string)] = torch.tensor(list(map(ord, reversed(string))))
         lengths = torch.tensor([len(string) for string in strings])
         unsaid = [code for code, pair in enumerate(zip(strings, decoded, strict=True)) if pair[0] != pair[1]]
         return cls(backwards.to(device), lengths.to(device), torch.tensor(unsaid, dtype=torch.long, device=device))

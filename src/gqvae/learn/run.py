@@ -148,7 +148,6 @@ class Run:
     def trained_model(self) -> GQVAE:
         """The model of the last checkpoint, in evaluation mode. Raises GqvaeError while training is unfinished."""
         model = self.new_model()
-        model.price.fill_(self.config.objective.price)  # of a checkpoint that has none
         step = load_model(self.checkpoint, model)
         if step < self.config.training.steps:
             raise GqvaeError(

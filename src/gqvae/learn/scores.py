@@ -6,15 +6,16 @@ for each token and its log frequency,
     score(v) = -1 + eta * ln p(v),
 
 with p from the network's own segmentation; eta is fitted by agreement (and the constant, if a target has moved the
-price: `CHEAPER`). What is left are ties that the network breaks by
-context. A structured perceptron (Collins 2002, "Discriminative training methods for hidden Markov models", section 2)
-then lowers the strings that a wrong segmentation used and raises those of the network's.
+price: `CHEAPER`). What is left are ties that the network breaks by context. A structured perceptron (Collins 2002,
+"Discriminative training methods for hidden Markov models", section 2) then lowers the strings that a wrong segmentation
+used and raises those of the network's. In the end no string may score below shorter ones that spell it (`reachable`).
 """
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from gqvae.validation import SCORE_DECIMALS
 from gqvae.viterbi import best_ids, build_trie
@@ -34,7 +35,6 @@ MORE = 1e-4
 """By which a string beats the shorter ones that spell it, at least."""
 UNSEEN = 0.5
 """Count of a string that the network never used."""
-
 SPARE = 0.002
 """Share of tokens over the fewest that agreement may cost. Inside words it costs none; across words the network sees
 windows, and its segmentation is not worth imitating to the last."""
@@ -80,13 +80,13 @@ def reachable(vocabulary: Vocabulary, scores: Sequence[float]) -> list[float]:
     its id never occur. Shorter strings first, since longer ones are made of them."""
     raised = list(scores)
     longest = max(map(len, vocabulary.plain_tokens))
-    trie = build_trie(vocabulary.plain_tokens, raised)
-    for token in sorted(vocabulary.learned, key=len):
-        ids = best_ids(token, trie, longest, vocabulary.id_of)
-        if len(ids) > 1:
-            better = round(sum(raised[id_] for id_ in ids) + MORE, SCORE_DECIMALS)
-            raised[vocabulary.id_of[token]] = better
-            trie = build_trie(vocabulary.plain_tokens, raised)
+    for _, tokens in groupby(sorted(vocabulary.learned, key=len), len):
+        trie = build_trie(vocabulary.plain_tokens, raised)  # strings of one length do not spell each other
+        for token in tokens:
+            ids = best_ids(token, trie, longest, vocabulary.id_of)
+            if len(ids) > 1:
+                better = sum(raised[id_] for id_ in ids) + MORE
+                raised[vocabulary.id_of[token]] = round(better, SCORE_DECIMALS)
     return raised
 
 

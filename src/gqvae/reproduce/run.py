@@ -1,0 +1,47 @@
+"""The whole comparison: prepare the folder, run the cells, write the outcome."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gqvae.evaluation.intrinsic import read_parallel
+from gqvae.files import write_json
+from gqvae.reproduce.report import write_report
+from gqvae.reproduce.results import results_of
+from gqvae.reproduce.schedule import locked, run_cells
+from gqvae.reproduce.settings import ReproduceSettings
+from gqvae.reproduce.workspace import Workspace
+
+
+def reproduce(
+    settings: ReproduceSettings,
+    inputs: list[str],
+    documents: Iterable[str],
+    out: Path,
+    parallel: Path | None = None,
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """Compare tokenizers on `documents` in the folder `out`; return what goes to its results.json.
+
+    Args:
+        inputs: what the documents are called: a folder is continued only with the same.
+        parallel: a .jsonl of one text in several languages, lines {"language": ..., "text": ...}.
+        jobs: cells at work at once; None for one a core.
+
+    Raises GqvaeError for a folder that is in use, holds other things or was begun otherwise, and for bad input. What
+    fails later is named in the results.
+    """
+    space = Workspace(out)
+    with locked(out) as lock:
+        if parallel:
+            read_parallel(parallel)  # what is wrong with it is told now
+        space.prepare(settings, inputs, documents)
+        if parallel:
+            shutil.copy(parallel, space.parallel)
+        failures = run_cells(space, jobs or os.cpu_count() or 1, lock)
+        results = results_of(space, failures)
+        write_json(out / "results.json", results)
+        write_report(results, out)
+    return results

@@ -1,0 +1,90 @@
+"""The folder of a comparison: what it is given, and what each finished cell left there.
+
+settings.json                        what is compared
+corpus/train.jsonl, held_out.jsonl   the documents, training and held-out
+parallel.jsonl                       the same text in several languages, where it was given
+cells/KEY/result.json                of each finished cell, written last; log.txt: what it had to say
+cells/KEY/train.parquet, held_out.parquet   of each tokenizer: the ids of all documents
+results.json, report.html, figures/  the outcome
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gqvae.corpus import Corpus, write_parts
+from gqvae.errors import GqvaeError
+from gqvae.files import read_json, write_json
+from gqvae.reproduce.settings import ReproduceSettings
+
+
+class Workspace:
+    """Access to such a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.about = folder / "settings.json"
+        self.parallel = folder / "parallel.jsonl"
+
+    def prepare(self, settings: ReproduceSettings, inputs: list[str], documents: Iterable[str]) -> None:
+        """Write what is given, or check that it is what the folder was begun with. Raises GqvaeError if it is not, for
+        a folder that holds other things, and for a corpus too small to hold anything out."""
+        if self.about.exists():
+            self._check(settings, inputs)
+            return
+        if self.folder.exists() and any(path.name != "lock" for path in self.folder.iterdir()):
+            raise GqvaeError(f"{self.folder} holds other files: give a folder of its own")
+        chosen = _first(documents, settings.most_bytes)
+        training, held_out = write_parts(chosen, settings.held_out, self.folder / "corpus")
+        for path, part in ((training, "training"), (held_out, "held-out")):
+            if not path.stat().st_size:
+                raise GqvaeError(f"no document is {part} text: give more documents (--separator?), or --set held_out=")
+        write_json(self.about, {"inputs": inputs, "settings": settings.to_dict()})
+
+    def _check(self, settings: ReproduceSettings, inputs: list[str]) -> None:
+        begun = read_json(self.about)
+        if inputs != begun["inputs"]:
+            text = ", ".join(begun["inputs"])
+            raise GqvaeError(f"{self.folder} was begun on {text}: give the same text, or another folder")
+        if settings != (before := self.settings()):
+            raise GqvaeError(
+                f"{self.folder} was begun with other settings ({before.difference(settings)}): repeat those, or give "
+                "another folder"
+            )
+
+    def settings(self) -> ReproduceSettings:
+        return ReproduceSettings.from_dict(read_json(self.about)["settings"])
+
+    def inputs(self) -> list[str]:
+        found: list[str] = read_json(self.about)["inputs"]
+        return found
+
+    def training_file(self) -> Path:
+        return self.folder / "corpus" / "train.jsonl"
+
+    def training(self) -> list[str]:
+        return list(Corpus((str(self.training_file()),)).documents())
+
+    def held_out(self) -> list[str]:
+        return list(Corpus((str(self.folder / "corpus" / "held_out.jsonl"),)).documents())
+
+    def cell(self, key: str) -> Path:
+        return self.folder / "cells" / key
+
+    def keep(self, key: str, result: dict[str, Any]) -> None:
+        write_json(self.cell(key) / "result.json", result)
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """What finished cells gave, by key."""
+        paths = sorted((self.folder / "cells").glob("*/result.json"))
+        return {path.parent.name: read_json(path) for path in paths}
+
+
+def _first(documents: Iterable[str], most: int | None) -> Iterable[str]:
+    """The documents, up to `most` bytes."""
+    size = 0
+    for document in documents:
+        size += len(document.encode())
+        if most is not None and size > most:
+            return
+        yield document

@@ -1,0 +1,201 @@
+"""The plan of a comparison, its schedule, and one small comparison from end to end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from gqvae.corpus import Corpus
+from gqvae.errors import GqvaeError
+from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan
+from gqvae.reproduce.results import bits_at, pairs
+from gqvae.reproduce.run import reproduce
+from gqvae.reproduce.schedule import locked
+from gqvae.reproduce.settings import SIZES, ProbeSettings, ReproduceSettings
+from gqvae.reproduce.workspace import Workspace
+
+SETTINGS = ReproduceSettings(
+    vocab_size=700, curve=(512,), spans=(2, 3), seeds=(4, 5), held_out=0.2, steps=12,
+    superword_steps=12, fixed_steps=12,
+    tokenizer=("model.width=16", "model.decoder_width=16", "quantizer.warmup_steps=4", "quantizer.revive_every=4"),
+    probe=ProbeSettings(width=16, layers=1, heads=2, context_bytes=64, batch_bytes=512, epochs=0.5, points=3),
+)  # fmt: skip
+
+
+def done(bits: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Finished probes with the first seed."""
+    return {f"probe-{key}-seed4": {"points": [{"bits_per_byte": value}]} for key, value in bits.items()}
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, *SIZES.values()])
+def test_needs_come_before_what_needs_them(settings: ReproduceSettings) -> None:
+    cells = plan(settings, {})
+    keys = [cell.key for cell in cells]
+    assert len(set(keys)) == len(keys)
+    for number, cell in enumerate(cells):
+        assert set(cell.needs) <= set(keys[:number])
+        assert cell_of(settings, cell.key) == cell
+
+
+def test_all_that_is_compared_is_planned() -> None:
+    cells = plan(SETTINGS, {})
+    contenders = {cell.key for cell in cells if isinstance(cell, Contender)}
+    assert contenders == {
+        *("gqvae-512", "gqvae-700", "superword-700", "fixed-2", "fixed-3", "bpe-512", "bpe-700", "bpe-matched"),
+        *("unigram-700", "wordpiece-700", "superbpe-700", "bytes"),
+    }
+    probes = {(cell.contender, cell.seed) for cell in cells if isinstance(cell, Probe)}
+    once = {"fixed-2", "fixed-3"}  # until it is known which is best
+    assert probes == {(key, 4) for key in contenders - {"gqvae-512", "bpe-512"}} | {
+        (key, 5) for key in contenders - {"gqvae-512", "bpe-512"} - once
+    }
+
+
+def test_the_best_fixed_length_gets_the_other_seeds() -> None:
+    assert best_fixed(SETTINGS, {}) is None
+    assert best_fixed(SETTINGS, done({"fixed-2": 2.0})) is None
+    finished = done({"fixed-2": 2.0, "fixed-3": 1.5})
+    assert best_fixed(SETTINGS, finished) == "fixed-3"
+    assert "probe-fixed-3-seed5" in [cell.key for cell in plan(SETTINGS, finished)]
+    assert ("vocabulary", "gqvae-700", "fixed-3") in pairs(SETTINGS, finished)
+    one_failed = {**done({"fixed-2": 2.0}), "probe-fixed-3-seed4": {"failed": True}}
+    assert best_fixed(SETTINGS, one_failed) == "fixed-2"
+
+
+def test_bits_between_two_measurements() -> None:
+    points = [{"flops": 10.0**n, "bits_per_byte": 5.0 - n} for n in (1, 2, 3)]
+    assert bits_at(points, 10.0) == 4.0
+    assert bits_at(points, 1000.0) == 2.0
+    assert bits_at(points, 10**1.5) == pytest.approx(3.5)
+    with pytest.raises(ValueError, match="not between"):
+        bits_at(points, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seeds=", "seeds must be different numbers"),
+        ("seeds=1,1", "seeds must be different numbers"),
+        ("vocab_size=9", "vocab_size and curve"),
+        ("vocab_size=400", "superword needs"),
+        ("spans=0,2", "spans must be positive"),
+        ("probe.heads=3", "width"),
+        ("probe.batch_bytes=1000", "multiple of context_bytes"),
+        ("held_out=2", "between 0 and 1"),
+    ],
+)
+def test_bad_settings_are_told(change: str, message: str) -> None:
+    with pytest.raises(GqvaeError, match=message):
+        SETTINGS.override([change])
+
+
+def test_settings_survive_json() -> None:
+    assert ReproduceSettings.from_dict(json.loads(json.dumps(SETTINGS.to_dict()))) == SETTINGS
+    assert SETTINGS.override(["seeds=7,8,9", "curve="]).seeds == (7, 8, 9)
+
+
+def test_a_folder_is_begun_once(tmp_path: Path) -> None:
+    space = Workspace(tmp_path / "out")
+    documents = [f"document {n} " * 9 for n in range(40)]
+    space.prepare(SETTINGS, ["a.txt"], documents)
+    assert sorted(space.training() + space.held_out()) == sorted(documents)
+    space.prepare(SETTINGS, ["a.txt"], iter(()))  # goes on, and does not read the text again
+    with pytest.raises(GqvaeError, match=r"begun on a\.txt"):
+        space.prepare(SETTINGS, ["b.txt"], documents)
+    with pytest.raises(GqvaeError, match="steps: 12, not 13"):
+        space.prepare(SETTINGS.override(["steps=13"]), ["a.txt"], documents)
+    with pytest.raises(GqvaeError, match="holds other files"):
+        Workspace(tmp_path).prepare(SETTINGS, ["a.txt"], documents)
+    with pytest.raises(GqvaeError, match="no document is held-out text"):
+        Workspace(tmp_path / "one").prepare(SETTINGS, ["a.txt"], documents[:1])
+
+
+def test_only_the_first_bytes_are_used(tmp_path: Path) -> None:
+    space = Workspace(tmp_path / "out")
+    space.prepare(SETTINGS.override(["most_bytes=1000"]), ["a.txt"], (f"{n:09}\n" for n in range(10**6)))
+    assert len(space.training() + space.held_out()) == 100
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(GqvaeError, match="at work"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+@pytest.fixture(scope="module")
+def compared(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A comparison of which one cell cannot work; it is killed once on the way."""
+    out = tmp_path_factory.mktemp("reproduced") / "out"
+    [source] = corpus.inputs
+    settings = ["vocab_size=700", "curve=", "spans=2", "superword=false", "seeds=4,5", "held_out=0.2", "steps=12"]
+    settings += ["fixed_steps=12", f"tokenizer={','.join(SETTINGS.tokenizer)}", "probe.width=16", "probe.layers=1"]
+    settings += [
+        "probe.heads=2",
+        "probe.context_bytes=64",
+        "probe.batch_bytes=512",
+        "probe.epochs=0.5",
+        "probe.points=3",
+    ]
+    command = [sys.executable, "-m", "gqvae", "reproduce", source, "--out", str(out), "--quick", "--jobs", "2"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    cut_off = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not list(out.glob("cells/*/result.json")):
+        assert cut_off.poll() is None, "it ended before its first cell was finished"
+        time.sleep(0.1)
+    os.killpg(cut_off.pid, signal.SIGKILL)
+    cut_off.wait()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")}
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not done again
+    assert "bits per byte" in finished.stdout
+    return out, json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_a_comparison_has_every_figure(compared: tuple[Path, dict[str, Any]]) -> None:
+    out, results = compared
+    assert results["failures"] == []
+    keys = {"gqvae-700", "fixed-2", "bpe-700", "bpe-matched", "unigram-700", "wordpiece-700", "bytes"}
+    assert {tokenizer["key"] for tokenizer in results["tokenizers"]} == keys
+    assert {(probe["tokenizer"], probe["seed"]) for probe in results["probes"]} == {
+        (k, s) for k in keys for s in (4, 5)
+    }
+    matched = {(row["matched"], row["peer"]) for row in results["comparisons"]}
+    assert {("vocabulary", "bpe-700"), ("vocabulary", "fixed-2"), ("compression", "bpe-matched")} <= matched
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_its_figures_follow_from_the_ids(compared: tuple[Path, dict[str, Any]]) -> None:
+    out, results = compared
+    documents = list(Corpus((str(out / "corpus" / "held_out.jsonl"),)).documents())
+    size = sum(len(document.encode()) for document in documents)
+    assert results["corpus"]["held_out_bytes"] == size
+    for tokenizer in results["tokenizers"]:
+        ids = pyarrow.parquet.read_table(out / "cells" / tokenizer["key"] / "held_out.parquet")["ids"].to_pylist()
+        measures = tokenizer["measures"]
+        assert measures["tokens"] == sum(map(len, ids))
+        assert measures["bytes_per_token"] == pytest.approx(size / sum(map(len, ids)))
+        assert measures["used_ids"] == len({id_ for row in ids for id_ in row})
+
+
+@pytest.mark.slow
+def test_what_fails_does_not_sink_the_rest(corpus: Corpus, tmp_path: Path) -> None:
+    settings = SETTINGS.override(
+        ["superword=false", "curve=", "spans=", "seeds=0", "tokenizer=model.longest_token=99", "probe.epochs=0.1"]
+    )
+    results = reproduce(settings, ["topics"], corpus.documents(), tmp_path / "out", jobs=2)
+    failed = {row["cell"]: row["error"] for row in results["failures"]}
+    assert "longest_token cannot exceed" in failed["gqvae-700"]
+    assert "needs gqvae-700" in failed["bpe-matched"]
+    assert {probe["tokenizer"] for probe in results["probes"]} == {"bpe-700", "unigram-700", "wordpiece-700", "bytes"}
+    assert "longest_token cannot exceed" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
