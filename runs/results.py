@@ -65,9 +65,19 @@ def _words(results: list[dict[str, Any]]) -> str:
     return _section(
         "Inside words",
         "Ratio to BPE of as many ids; over seeds the median, and the worst in brackets; bytes per token of the first\n"
-        "seed. Exact: emitted codes whose string is the span they stand for, on the training text. Agreement: held-out\n"
-        "pretoken occurrences that get the network's tokens. Unused: ids that never occur on the training text.",
-        "tokenizer, seeds, held out: bytes/token, BPE, ratio, validation: ratio, exact, agreement, unused".split(", "),
+        "seed. Exact: emitted codes whose string is the span they stand for, on the training text. Agreement:\n"
+        "held-out pretoken occurrences that get the network's tokens. Unused: ids that never occur on the training text.",
+        [
+            "tokenizer",
+            "seeds",
+            "held out: bytes/token",
+            "BPE",
+            "ratio",
+            "validation: ratio",
+            "exact",
+            "agreement",
+            "unused",
+        ],
         rows,
     )
 

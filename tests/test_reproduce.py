@@ -1,15 +1,9 @@
 """The plan of a comparison, its schedule, and one small comparison from end to end."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 
 from gqvae.corpus import Corpus
@@ -128,64 +122,6 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
-
-
-@pytest.fixture(scope="module")
-def compared(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A comparison of which one cell cannot work; it is killed once on the way."""
-    out = tmp_path_factory.mktemp("reproduced") / "out"
-    [source] = corpus.inputs
-    settings = ["vocab_size=700", "curve=", "spans=2", "superword=false", "seeds=4,5", "held_out=0.2", "steps=12"]
-    settings += ["fixed_steps=12", f"tokenizer={','.join(SETTINGS.tokenizer)}", "probe.width=16", "probe.layers=1"]
-    settings += [
-        "probe.heads=2",
-        "probe.context_bytes=64",
-        "probe.batch_bytes=512",
-        "probe.epochs=0.5",
-        "probe.points=3",
-    ]
-    command = [sys.executable, "-m", "gqvae", "reproduce", source, "--out", str(out), "--quick", "--jobs", "2"]
-    command += [word for setting in settings for word in ("--set", setting)]
-    cut_off = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not list(out.glob("cells/*/result.json")):
-        assert cut_off.poll() is None, "it ended before its first cell was finished"
-        time.sleep(0.1)
-    os.killpg(cut_off.pid, signal.SIGKILL)
-    cut_off.wait()
-    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")}
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not done again
-    assert "bits per byte" in finished.stdout
-    return out, json.loads((out / "results.json").read_text(encoding="utf-8"))
-
-
-@pytest.mark.slow
-def test_a_comparison_has_every_figure(compared: tuple[Path, dict[str, Any]]) -> None:
-    out, results = compared
-    assert results["failures"] == []
-    keys = {"gqvae-700", "fixed-2", "bpe-700", "bpe-matched", "unigram-700", "wordpiece-700", "bytes"}
-    assert {tokenizer["key"] for tokenizer in results["tokenizers"]} == keys
-    assert {(probe["tokenizer"], probe["seed"]) for probe in results["probes"]} == {
-        (k, s) for k in keys for s in (4, 5)
-    }
-    matched = {(row["matched"], row["peer"]) for row in results["comparisons"]}
-    assert {("vocabulary", "bpe-700"), ("vocabulary", "fixed-2"), ("compression", "bpe-matched")} <= matched
-    assert (out / "report.html").stat().st_size > 10_000
-
-
-@pytest.mark.slow
-def test_its_figures_follow_from_the_ids(compared: tuple[Path, dict[str, Any]]) -> None:
-    out, results = compared
-    documents = list(Corpus((str(out / "corpus" / "held_out.jsonl"),)).documents())
-    size = sum(len(document.encode()) for document in documents)
-    assert results["corpus"]["held_out_bytes"] == size
-    for tokenizer in results["tokenizers"]:
-        ids = pyarrow.parquet.read_table(out / "cells" / tokenizer["key"] / "held_out.parquet")["ids"].to_pylist()
-        measures = tokenizer["measures"]
-        assert measures["tokens"] == sum(map(len, ids))
-        assert measures["bytes_per_token"] == pytest.approx(size / sum(map(len, ids)))
-        assert measures["used_ids"] == len({id_ for row in ids for id_ in row})
 
 
 @pytest.mark.slow
