@@ -66,7 +66,7 @@ def _words(results: list[dict[str, Any]]) -> str:
         "Inside words",
         "Ratio to BPE of as many ids; over seeds the median, and the worst in brackets; bytes per token of the first\n"
         "seed. Exact: emitted codes whose string is the span they stand for, on the training text. Agreement:\n"
-        "held-out pretoken occurrences that get the network's tokens. Unused: ids that never occur on the training text.",
+        "held-out pretoken occurrences that get the network's tokens. Unused: ids not in the training text.",
         [
             "tokenizer",
             "seeds",
