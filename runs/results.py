@@ -8,17 +8,18 @@ from typing import Any
 from remake import RESULTS, recipe
 
 from gqvae.files import read_json
+from gqvae.reproduce.statistics import summary
 
 VALID = "tinystories_valid.txt"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 
 HEAD = """# Results
 
-Made by `python runs/results.py` from the measurements in `runs/results`, which `runs/remake.py NAME` and
-`runs/ablate.py` make. Bytes per token are bytes of untouched text over tokens of that same text. Vocabularies count all
-ids: 256 bytes, learned strings, one special token. Peers are trained by Hugging Face `tokenizers` at its defaults, on
-the same documents as ours: 95% of each training file. *Held out* are the other 5%, chosen by document hash.
-One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
+Made by `python runs/results.py` from the measurements in `runs/results`, which `runs/remake.py NAME`, `runs/ablate.py`
+and `gqvae reproduce` make. Bytes per token are bytes of untouched text over tokens of that same text. Vocabularies
+count all ids: 256 bytes, learned strings, one special token. Peers are trained by Hugging Face `tokenizers` at its
+defaults, on the same documents as ours: 95% of each training file. *Held out* are the other 5%, chosen by document
+hash. One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
 """
 STAGES = {
     "gates, nearest codes, fallback": "gates + codes + fallback",
@@ -35,6 +36,7 @@ def main() -> None:
     words = [result for result in results if "base" not in recipe(result["name"])]
     superword = [result for result in results if "base" in recipe(result["name"])]
     parts = [HEAD, _words(words), _stages(results), _superword(superword)]
+    parts += [_language_models(read_json(path)) for path in sorted(RESULTS.glob("reproduce-*.json"))]
     ablations = [row for path in sorted(RESULTS.glob("ablations-seed*.json")) for row in read_json(path)]
     if ablations:
         parts.append(_ablations(ablations))
@@ -118,6 +120,41 @@ def _superword(results: list[dict[str, Any]]) -> str:
     )
 
 
+def _language_models(results: dict[str, Any]) -> str:
+    """What `gqvae reproduce` found: each tokenizer's models, and ours against the peers."""
+    corpus, config = results["corpus"], results["config"]
+    labels = {tokenizer["key"]: tokenizer["label"] for tokenizer in results["tokenizers"]}
+    measures = {tokenizer["key"]: tokenizer["measures"] for tokenizer in results["tokenizers"]}
+    rows = []
+    for key, group in _grouped(results["probes"], "tokenizer").items():
+        found = summary([probe["points"][-1]["bits_per_byte"] for probe in group])
+        interval = "" if found.interval is None else f" ± {found.interval:.4f}"
+        of = measures[key]
+        each = [f"{of['bytes_per_token']:.3f}", f"{of['whole_words']:.1%}", f"{of['renyi_efficiency']:.3f}"]
+        rows.append([labels[key], f"{of['vocab_size']:,}", *each, f"{found.mean:.4f}{interval}", str(found.n)])
+    models = _section(
+        f"Language models: {', '.join(corpus['inputs'])}",
+        f"`gqvae reproduce {' '.join(corpus['inputs'])}` at its default size. Bits per raw byte of"
+        f" {corpus['held_out_bytes']:,} held-out bytes, mean and\n95% interval over the seeds, of Llamas with"
+        f" {config['probe']['layers']} layers of width {config['probe']['width']} that see the"
+        f" {corpus['training_bytes']:,} bytes of training\ntext once. Tokenizers are of one seed. A fixed-length"
+        " tokenizer but the best has one seed.\n\n"
+        "What this does not show: larger models, more text, more passes, other languages, and how far the seed of a\n"
+        "tokenizer matters.",
+        ["tokenizer", "ids", "bytes/token", "words whole", "Rényi efficiency", "bits/byte", "seeds"],
+        sorted(rows, key=lambda row: row[5]),
+    )
+    compared = [
+        [
+            row["matched"], labels[row["ours"]], labels[row["peer"]],
+            f"{row['difference']:+.4f} ± {row['interval']:.4f}", row["verdict"],
+        ]
+        for row in results["comparisons"]
+    ]  # fmt: skip
+    table = _table(["the same", "ours", "peer", "bits/byte, ours - peer", "ours is"], compared)
+    return f"{models}\nA difference within its 95% interval is none (Welch).\n\n{table}"
+
+
 def _ablations(measured: list[dict[str, Any]]) -> str:
     """One row a variant, the mean over its seeds, of the longest trainings there are."""
     steps = max(row["steps"] for row in measured)
@@ -145,8 +182,11 @@ def _ablations(measured: list[dict[str, Any]]) -> str:
 
 
 def _section(title: str, text: str, columns: list[str], rows: list[list[str]]) -> str:
-    lines = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
-    return f"## {title}\n\n{text}\n\n" + "\n".join(lines) + "\n"
+    return f"## {title}\n\n{text}\n\n{_table(columns, rows)}"
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, ["---"] * len(columns), *rows))
 
 
 def _grouped(rows: list[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:

@@ -2,9 +2,11 @@
 
 import json
 import math
-import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,33 +15,58 @@ from toys import TEXT, toy
 
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.intrinsic import measure, read_parallel, relative_speed, renyi_entropy, shannon_entropy
+from gqvae.evaluation.metrics import TokenizerLike, evaluate
 from gqvae.evaluation.peers import train_peer
+from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import Vocabulary
 
 TOY = toy()
 DOCUMENTS = [TEXT, TEXT[:50], "the girl, the rain the the"]
+TOKENIZERS = [
+    TOY,
+    toy(pattern="none", longest=12),  # tokens across words
+    train_peer("superbpe:400:300", [TEXT] * 3),
+    train_peer("wordpiece:600", [TEXT] * 3),
+    train_peer("unigram:400", [TEXT] * 3),
+]
 
 
-def words_cut(documents: list[str]) -> list[tuple[str, tuple[int, ...]]]:
-    """Every word, and the bytes of it at which a token ends inside, found byte by byte."""
+class Bytes:
+    """A token a byte; to be varied."""
+
+    name, vocab_size, note = "bytes", 256, ""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return bytes(ids)
+
+
+def words_cut(tokenizer: TokenizerLike, documents: list[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """Every word, and the bytes of it at which a token ends inside, found character by character."""
     found = []
     for document in documents:
-        data, ends, place = document.encode(), set(), 0
-        for id_ in TOY.encode(document):
-            place += len(TOY.decode_bytes([id_]))
-            ends.add(place)
-        start = 0
-        for part in re.split(rb"(\s)", data):
-            if part.strip():
-                found.append((part.decode(), tuple(n for n in range(1, len(part)) if start + n in ends)))
-            start += len(part)
+        ids = tokenizer.encode(document)
+        ends = {len(b"".join(tokenizer.decode_bytes([id_]) for id_ in ids[:n])) for n in range(len(ids) + 1)}
+        word = ""
+        for place, character in enumerate(document + " "):
+            if not character.isspace():
+                word += character
+            elif word:
+                start, size = len(document[: place - len(word)].encode()), len(word.encode())
+                found.append((word, tuple(cut for cut in range(1, size) if start + cut in ends)))
+                word = ""
     return found
 
 
-@given(st.lists(st.text(st.sampled_from("thers \n天👍"), max_size=30), min_size=1, max_size=4))
-def test_words_are_measured_as_byte_by_byte(documents: list[str]) -> None:
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+@given(st.lists(st.text(st.sampled_from("thers \n天👍\u3000\xa0\x1f"), max_size=30), min_size=1, max_size=4))
+def test_words_are_measured_as_character_by_character(tokenizer: TokenizerLike, documents: list[str]) -> None:
     documents = [*documents, "the"]
-    found, words = measure(TOY, documents, [TEXT]), words_cut(documents)
-    tokens = sum(len(TOY.encode(document)) for document in documents)
+    found, words = measure(tokenizer, documents, [TEXT]), words_cut(tokenizer, documents)
+    assert [word for word, _ in words] == [word for document in documents for word in document.split()]
+    tokens = sum(len(tokenizer.encode(document)) for document in documents)
     assert found["tokens_per_word"] == pytest.approx(tokens / len(words))
     assert found["whole_words"] == pytest.approx(sum(not cuts for _, cuts in words) / len(words))
     ways: dict[str, list[tuple[int, ...]]] = {}
@@ -49,6 +76,35 @@ def test_words_are_measured_as_byte_by_byte(documents: list[str]) -> None:
     alike = sum(Counter(each).most_common(1)[0][1] for each in repeated)
     wanted = alike / sum(map(len, repeated)) if repeated else None
     assert found["split_consistency"] == (wanted if wanted is None else pytest.approx(wanted))
+
+
+def test_only_ends_of_tokens_inside_a_word_count() -> None:
+    """ " the" and "the" are cut alike, in a token with its neighbours too; "cat" is cut in two ways."""
+    learned = (b"the", b" the", b"the the ", b"ca", b" ca", b"at", b" c")
+    scores = [-9.0] * 256 + [-1.0, -1.0, -1.0, -1.0, -5.0, -1.0, -1.0]
+    scores[ord("t")] = -1.0
+    tokenizer = Tokenizer(Vocabulary(learned), scores, "none", "example")
+    assert tokenizer.split("the the cat cat") == [b"the the ", b"ca", b"t", b" c", b"at"]
+    found = measure(tokenizer, ["the the cat cat", "a the"], [])
+    assert found["tokens_per_word"] == 7 / 6
+    assert found["whole_words"] == 4 / 6
+    assert found["split_consistency"] == 4 / 5  # "a" comes once
+
+
+def test_the_row_is_that_of_any_evaluation_and_text_is_encoded_once() -> None:
+    encoded: list[str] = []
+
+    class Watched(Bytes):
+        note = "watched"
+
+        def encode(self, text: str) -> list[int]:
+            encoded.append(text)
+            return super().encode(text)
+
+    found = measure(Watched(), iter(DOCUMENTS), iter(["abc", bytes(range(128)).decode()]))
+    assert encoded == [*DOCUMENTS, "abc", bytes(range(128)).decode()]
+    row = evaluate(Watched(), DOCUMENTS)
+    assert {key: found[key] for key in row} == row  # type: ignore[literal-required]
 
 
 def test_frequencies_and_their_entropies() -> None:
@@ -61,47 +117,119 @@ def test_frequencies_and_their_entropies() -> None:
     assert found["renyi_efficiency"] == pytest.approx(renyi / math.log(TOY.vocab_size))
 
 
+def test_entropies_are_those_of_the_authors_of_renyi_efficiency() -> None:
+    """What the tests of zouharvi/tokenization-scorer expect of two lists of tokens, here as counts."""
+    first, second = [3, 2, 1, 1], [3, 3, 2, 2, 1]
+    assert renyi_entropy(first, 2.5) / math.log(2) == pytest.approx(1.653012966845049)
+    assert renyi_entropy(second, 2.5) / math.log(2) == pytest.approx(2.1372977167241545)
+    assert shannon_entropy(first) / math.log(2) == pytest.approx(1.8423709931771088)
+    assert shannon_entropy(second) / math.log(2) == pytest.approx(2.2312702546075758)
+
+
 @given(st.lists(st.integers(1, 50), min_size=1))
 def test_entropies_are_ordered(counts: list[int]) -> None:
     assert renyi_entropy(counts, 2.5) <= shannon_entropy(counts) + 1e-9 <= math.log(len(counts)) + 2e-9
 
 
-def test_dead_ids_are_those_the_training_text_does_not_have() -> None:
-    found = measure(TOY, ["the"], [TEXT])
-    used = set(TOY.encode(TEXT))
-    whole = [id_ for id_, token in enumerate(TOY.vocabulary.plain_tokens) if len(token) > 1 and _is_text(token)]
-    dead = [id_ for id_ in whole if id_ not in used]
-    assert found["dead_ids"] == len(dead) > 0
-    assert found["unreachable_ids"] == sum(id_ not in TOY.encode(TOY.decode_bytes([id_])) for id_ in dead)
-    assert measure(TOY, ["the"], [TEXT, *(TOY.decode([id_]) for id_ in dead)])["dead_ids"] <= len(dead)
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+@given(st.text(st.sampled_from(TEXT), max_size=40), st.text(st.sampled_from(TEXT), max_size=40))
+def test_dead_ids_are_those_the_training_text_does_not_have(tokenizer: TokenizerLike, held: str, train: str) -> None:
+    found = measure(tokenizer, ["x", held], [train, ""])
+    dead = unreachable = 0
+    for id_ in range(tokenizer.vocab_size):
+        spelled = tokenizer.decode_bytes([id_])
+        if spelled in (b"<|endoftext|>", b"<unk>") or len(spelled) == 1 or id_ in tokenizer.encode(train):
+            continue
+        dead += 1
+        alone = tokenizer.encode(spelled.decode(errors="replace"))
+        if "\ufffd" not in spelled.decode(errors="replace") and id_ not in alone:
+            unreachable += id_ not in tokenizer.encode("x") + tokenizer.encode(held)
+    assert (found["dead_ids"], found["unreachable_ids"]) == (dead, unreachable)
 
 
-def _is_text(token: bytes) -> bool:
-    try:
-        token.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def test_dead_ids_by_hand() -> None:
+    """No path of the best score goes through "hell" and "<b>"; the first is read as a token, the other as special."""
+    learned = (b"he", b"hell", b"llo", b"\xe5\xa4", b"<i>", b"<b>")
+    scores = [-3.0] * 256 + [-1.0, -99.0, -1.0, -1.0, -1.0, -99.0]
+    tokenizer = Tokenizer(Vocabulary(learned, ("<|endoftext|>", "[PAD]")), scores, "none", "example")
+    found = measure(tokenizer, ["hello"], ["he"])
+    assert found["dead_ids"] == 4  # hell, llo, a part of a character, <i>
+    assert found["unreachable_ids"] == 1
 
 
 def test_without_words_there_is_nothing_to_say_of_them() -> None:
-    found = measure(TOY, [" \n "], [TEXT])
+    found = measure(TOY, [" \n\u3000 ", ""], [TEXT])
     assert (found["tokens_per_word"], found["whole_words"], found["split_consistency"]) == (None, None, None)
+    assert "words" not in found["note"]
 
 
-def test_a_tokenizer_that_loses_text_is_not_measured_on_words() -> None:
-    class Shouting:
-        name, vocab_size = "shouting", 256
+def test_without_tokens_there_is_nothing_to_say_of_them() -> None:
+    class Silent(Bytes):
+        vocab_size = 1
 
         def encode(self, text: str) -> list[int]:
-            return list(text.upper().encode())
+            return []
 
-        def decode_bytes(self, ids: list[int]) -> bytes:
-            return bytes(ids)
+    found = measure(Silent(), ["some text"], ["text"], {"en": "text"})
+    assert (found["renyi_efficiency"], found["entropy_bits"], found["parity"]) == (None, None, None)
+    assert (found["tokens_per_word"], found["frequencies"], found["lossless"]) == (0.0, [], False)
 
-    found = measure(Shouting(), ["some text"], [TEXT])
-    assert found["lossless"] is False
-    assert found["whole_words"] is None
+
+def test_one_id_has_no_entropy() -> None:
+    class Constant(Bytes):
+        vocab_size = 1
+
+        def encode(self, text: str) -> list[int]:
+            return [0] * len(text)
+
+    found = measure(Constant(), ["some text"], [])
+    assert (found["renyi_efficiency"], found["entropy_bits"]) == (None, 0.0)
+
+
+def test_tokens_of_no_bytes_cut_nothing() -> None:
+    class Marked(Bytes):
+        """Begins every text with a mark after its first byte."""
+
+        vocab_size = 257
+
+        def encode(self, text: str) -> list[int]:
+            first, *rest = super().encode(text)
+            return [first, 256, *rest]
+
+        def decode_bytes(self, ids: Sequence[int]) -> bytes:
+            return bytes(id_ for id_ in ids if id_ < 256)
+
+    found = measure(Marked(), ["ab ab"], ["a"])
+    assert (found["split_consistency"], found["lossless"], found["tokens"]) == (1.0, True, 6)
+
+
+def test_without_text_there_is_nothing_to_measure() -> None:
+    with pytest.raises(GqvaeError, match="no text"):
+        measure(TOY, ["", ""], [TEXT])
+
+
+class Shouting(Bytes):
+    """Loses text, and keeps its length."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.upper().encode())
+
+
+class Spaced(Bytes):
+    """Decodes whole texts, but single tokens without the space before, as some Hugging Face decoders do."""
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return bytes(ids) if len(ids) > 1 else bytes(ids).strip()
+
+
+@pytest.mark.parametrize(("tokenizer", "lossless"), [(Shouting(), False), (Spaced(), True)])
+def test_where_tokens_are_not_the_text_their_ends_are_unknown(tokenizer: TokenizerLike, lossless: bool) -> None:
+    found = measure(tokenizer, ["some text some"], [TEXT])
+    assert found["lossless"] is lossless
+    assert (found["whole_words"], found["split_consistency"]) == (None, None)
+    assert found["tokens_per_word"] == 14 / 3
+    assert "words not measured" in found["note"]
+    assert ("1 of 1 documents changed" in found["note"]) is not lossless
 
 
 def test_words_within_longer_tokens_are_whole() -> None:
@@ -111,46 +239,92 @@ def test_words_within_longer_tokens_are_whole() -> None:
     assert found["whole_words"] == 1.0
 
 
+@pytest.mark.parametrize("text", ["the rain 天气很好 ", "天", " \u3000", "x"])
+def test_a_long_document_takes_linear_time(text: str) -> None:
+    def seconds(length: int) -> float:
+        start = process_time()
+        measure(Bytes(), [text * (length // len(text))], [])
+        return process_time() - start
+
+    seconds(100)
+    assert min(seconds(80_000) for _ in range(2)) < 8**1.5 * min(seconds(10_000) for _ in range(3))
+
+
 def test_languages_are_measured_on_their_own_text() -> None:
     texts = {"en": "the girl", "zh": "天气很好"}
     found = measure(TOY, DOCUMENTS, [TEXT], texts)
     tokens = {language: len(TOY.encode(text)) for language, text in texts.items()}
     assert found["tokens_per_language"] == tokens
     assert found["parity"] == max(tokens.values()) / min(tokens.values())
+    assert measure(TOY, DOCUMENTS, [TEXT])["tokens_per_language"] is None
 
 
-def test_speed_is_relative() -> None:
-    class Slow:
-        name, vocab_size, decode_bytes = "slow", TOY.vocab_size, TOY.decode_bytes
+class Slow(Bytes):
+    """Slow where it meets new text."""
 
-        def encode(self, text: str) -> list[int]:
-            for _ in range(19):
-                TOY.encode(text)
-            return TOY.encode(text)
+    def __init__(self) -> None:
+        self.met: set[str] = set()
 
-    assert relative_speed(Slow(), TOY, [TEXT] * 30) < 0.5 < 2 < relative_speed(TOY, Slow(), [TEXT] * 30)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Slow, ()
+
+    def encode(self, text: str) -> list[int]:
+        for _ in range(1 if text in self.met else 100):
+            ids = super().encode(text)
+        self.met.add(text)
+        return ids
+
+
+def test_speed_is_relative_and_that_on_new_text() -> None:
+    slow, documents = Slow(), [f"{number} {TEXT}" for number in range(40)]
+    for document in documents:
+        slow.encode(document)
+    assert relative_speed(slow, Bytes(), documents) < 0.5 < 2 < relative_speed(Bytes(), slow, documents)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
+@pytest.mark.parametrize("documents", [[TEXT], [TEXT, ""], [TEXT] * 3])
+def test_speed_of_every_kind_of_tokenizer(tokenizer: TokenizerLike, documents: list[str]) -> None:
+    """Each can be copied; within a hundredfold of itself."""
+    assert 0.01 < relative_speed(tokenizer, tokenizer, documents, repeats=1) < 100
+
+
+@pytest.mark.parametrize("documents", [[], [""], ["a"]])
+def test_speed_needs_text(documents: list[str]) -> None:
+    with pytest.raises(GqvaeError, match="too little text"):
+        relative_speed(TOY, TOY, documents)
 
 
 def test_parallel_text_is_read(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     rows = [{"language": "de", "text": "Hallo"}, {"language": "ja", "text": "やあ\u2028"}]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n\n" for row in rows), encoding="utf-8")
     assert read_parallel(path) == {"de": "Hallo", "ja": "やあ\u2028"}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"language": "de"}', ":1: not a line"),
-        ('{"language": "de", "text": "a"}\n{"language": "de", "text": "b"}', ":2: needs a language that is new"),
-        ('{"language": "de", "text": ""}', ":1: needs"),
-        ("[]", ":1: not a line"),
-        ("no", ":1: not a line"),
-        ("", ":1: not a line"),
-    ],
-)
+def faulty() -> Iterator[tuple[str, str]]:
+    yield '{"language": "de"}', ":1: no field 'text'"
+    yield '{"language": "de", "text": "a"}\n{"text": "b"}', ":2: no field 'language'"
+    yield '{"language": "de", "text": "a"}\n{"language": "de", "text": "b"}', "'de' occurs twice"
+    yield '{"language": "de", "text": ""}', "'de' has the text ''"
+    yield '{"language": "", "text": "a"}', "'' has the text 'a'"
+    yield '{"language": "de", "text": "\\ud800"}', ":1: field 'text' has the lone surrogate"
+    yield '{"language": 1, "text": "a"}', ":1: field 'language' is int"
+    yield "[]", ":1: not a JSON object"
+    yield "no", ":1: not valid JSON"
+    yield "", "holds no texts"
+
+
+@pytest.mark.parametrize(("content", "message"), faulty())
 def test_bad_parallel_text_is_told(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(GqvaeError, match=message):
         read_parallel(path)
+
+
+def test_parallel_text_that_is_not_there_or_not_jsonl_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GqvaeError, match=r"cannot read .*texts\.jsonl"):
+        read_parallel(tmp_path / "texts.jsonl")
+    with pytest.raises(GqvaeError, match=r"texts\.csv: give a \.jsonl"):
+        read_parallel(tmp_path / "texts.csv")

@@ -1,26 +1,36 @@
 """The plan of a comparison, its schedule, and one small comparison from end to end."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
+from gqvae.files import read_json
 from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan
 from gqvae.reproduce.results import bits_at, pairs
-from gqvae.reproduce.run import reproduce
 from gqvae.reproduce.schedule import locked
-from gqvae.reproduce.settings import SIZES, ProbeSettings, ReproduceSettings
+from gqvae.reproduce.settings import SIZES, ReproduceSettings
 from gqvae.reproduce.workspace import Workspace
 
-SETTINGS = ReproduceSettings(
-    vocab_size=700, curve=(512,), spans=(2, 3), seeds=(4, 5), held_out=0.2, steps=12,
-    superword_steps=12, fixed_steps=12,
-    tokenizer=("model.width=16", "model.decoder_width=16", "quantizer.warmup_steps=4", "quantizer.revive_every=4"),
-    probe=ProbeSettings(width=16, layers=1, heads=2, context_bytes=64, batch_bytes=512, epochs=0.5, points=3),
+SMALL = (
+    "vocab_size=700", "curve=", "spans=2,3", "superword=false", "seeds=4", "held_out=0.2", "steps=12", "fixed_steps=12",
+    "tokenizer=model.width=16,model.decoder_width=16,quantizer.warmup_steps=4,quantizer.revive_every=4",
+    "probe.width=16", "probe.layers=1", "probe.heads=2", "probe.context_bytes=64", "probe.batch_bytes=512",
+    "probe.epochs=0.2", "probe.points=3",
 )  # fmt: skip
+"""Settings of a comparison of seconds."""
+SETTINGS = ReproduceSettings().override(
+    [*SMALL, "curve=512", "superword=true", "superword_steps=12", "seeds=4,5", "probe.epochs=0.5"]
+)
 
 
 def done(bits: dict[str, float]) -> dict[str, dict[str, Any]]:
@@ -124,14 +134,54 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.fixture(scope="module")
+def compared(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A comparison that was killed, and goes on: what was finished is kept, and one cell cannot work."""
+    out = tmp_path_factory.mktemp("reproduced") / "out"
+    command = [sys.executable, "-m", "gqvae", "reproduce", *corpus.inputs, "--out", str(out), "--jobs", "2"]
+    command += [word for setting in SMALL for word in ("--set", setting)]
+    cut_off = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not list(out.glob("cells/*/result.json")):
+        assert cut_off.poll() is None, "it ended before its first cell was finished"
+        time.sleep(0.1)
+    os.killpg(cut_off.pid, signal.SIGKILL)
+    cut_off.wait()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")}
+    damaged = out / "cells" / "fixed-3" / "run" / "config.json"
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_text("{")
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1, finished.stderr
+    assert "2 cells failed" in finished.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert "bits per byte" in finished.stdout
+    return out, read_json(out / "results.json")
+
+
 @pytest.mark.slow
-def test_what_fails_does_not_sink_the_rest(corpus: Corpus, tmp_path: Path) -> None:
-    settings = SETTINGS.override(
-        ["superword=false", "curve=", "spans=", "seeds=0", "tokenizer=model.longest_token=99", "probe.epochs=0.1"]
-    )
-    results = reproduce(settings, ["topics"], corpus.documents(), tmp_path / "out", jobs=2)
+def test_what_fails_does_not_sink_the_rest(compared: tuple[Path, dict[str, Any]]) -> None:
+    out, results = compared
     failed = {row["cell"]: row["error"] for row in results["failures"]}
-    assert "longest_token cannot exceed" in failed["gqvae-700"]
-    assert "needs gqvae-700" in failed["bpe-matched"]
-    assert {probe["tokenizer"] for probe in results["probes"]} == {"bpe-700", "unigram-700", "wordpiece-700", "bytes"}
-    assert "longest_token cannot exceed" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert set(failed) == {"fixed-3", "probe-fixed-3-seed4"}
+    assert "config.json" in failed["fixed-3"]
+    assert "needs fixed-3" in failed["probe-fixed-3-seed4"]
+    keys = {"gqvae-700", "fixed-2", "bpe-700", "bpe-matched", "unigram-700", "wordpiece-700", "bytes"}
+    assert {tokenizer["key"] for tokenizer in results["tokenizers"]} == keys
+    assert {(probe["tokenizer"], probe["seed"]) for probe in results["probes"]} == {(key, 4) for key in keys}
+    matched = {(row["matched"], row["peer"]) for row in results["comparisons"]}
+    assert {("vocabulary", "bpe-700"), ("vocabulary", "fixed-2"), ("compression", "bpe-matched")} <= matched
+    assert "needs fixed-3" in (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_its_figures_follow_from_the_ids(compared: tuple[Path, dict[str, Any]]) -> None:
+    out, results = compared
+    documents = list(Corpus((str(out / "corpus" / "held_out.jsonl"),)).documents())
+    size = sum(len(document.encode()) for document in documents)
+    assert results["corpus"]["held_out_bytes"] == size
+    for tokenizer in results["tokenizers"]:
+        ids = pyarrow.parquet.read_table(out / "cells" / tokenizer["key"] / "held_out.parquet")["ids"].to_pylist()
+        measures = tokenizer["measures"]
+        assert measures["tokens"] == sum(map(len, ids))
+        assert measures["bytes_per_token"] == pytest.approx(size / sum(map(len, ids)))
+        assert measures["used_ids"] == len({id_ for row in ids for id_ in row})

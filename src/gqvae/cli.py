@@ -197,7 +197,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="PEER",
-            help="bpe:N, unigram:N, wordpiece:N, sentence-bpe:N, superbpe:N[:T], trained now; or a TOK. Repeatable.",
+            help="bpe:N, unigram:N, wordpiece:N, sentence-bpe:N, superbpe:N[:T] or bytes:257, trained now; or a TOK. "
+            "Repeatable.",
         ),
     ] = None,
     train_corpus: Annotated[

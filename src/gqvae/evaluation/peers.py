@@ -2,17 +2,25 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain, islice
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from gqvae.awkward import AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.metrics import TokenizerLike, evaluate
 from gqvae.evaluation.trained import INSIDE, SMALLEST, SPECIAL, TRAINERS, bpe, with_merges
-from gqvae.evaluation.unigram import SPACE, UnigramTokenizer, train_unigram
+from gqvae.evaluation.unigram import RESERVED, UnigramTokenizer, train_unigram
 
 KINDS = (*TRAINERS, "unigram")
 """Of the peers that are trained on the spot."""
+
+SAMPLE = 100
+"""Documents of the training text that a peer is checked on, the first ones."""
+RUN, TIMES = 1000, 8
+"""Characters of a short run, and how many times as long the long run is."""
 
 
 class HuggingFaceTokenizer:
@@ -31,7 +39,10 @@ class HuggingFaceTokenizer:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self._added: dict[int, str] = {id_: token.content for id_, token in added.items()}
-        self._byte_level = _decodes_bytes(tokenizer)
+        written = json.loads(tokenizer.to_str())
+        # whether every token spells bytes in the byte-level alphabet
+        self._byte_level = (written["decoder"] or {}).get("type") == "ByteLevel"
+        self._inside_prefix: str = written["model"].get("continuing_subword_prefix") or ""
         self._byte_of = {character: bytes([byte]) for byte, character in enumerate(byte_level_alphabet())}
         self.name = name
         self.note = note
@@ -59,8 +70,8 @@ class HuggingFaceTokenizer:
         token: str | None = self._tokenizer.id_to_token(id_)
         if token is None:
             raise GqvaeError(f"{self.name} has no id {id_}")
+        token = token.removeprefix(self._inside_prefix)
         # A character outside the byte alphabet (an <unk>) stands for itself.
-        token = token.removeprefix(INSIDE)
         return b"".join([self._byte_of.get(character, character.encode("utf-8")) for character in token])
 
 
@@ -84,56 +95,89 @@ def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
 def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFaceTokenizer | UnigramTokenizer":
     """Train "KIND:N", KIND one of KINDS, or "superbpe:N:T" on `documents`; N counts every id.
 
-    The result is checked, not believed: its `note` says when it came out with another number of ids (a small text has
-    too little to merge), or when it loses text. Raises GqvaeError for another spec.
+    The result is checked, not believed: its `note` says what `faults` finds. Raises GqvaeError for another spec, and
+    for a text that Unigram cannot be trained on.
     """
     parsed = parse_trained_peer(spec)
     if parsed is None:
         raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in KINDS)}")
     kind, sizes = parsed
+    sample, documents = _sampled(documents)
     peer: HuggingFaceTokenizer | UnigramTokenizer
     if kind == "unigram":
-        peer = UnigramTokenizer(train_unigram(documents, sizes[0], SPECIAL), spec)
+        peer = train_unigram(documents, sizes[0], SPECIAL, spec)
     else:
         peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
-    peer.note = _faults(peer, sizes[0])
+    peer.note = _joined(peer.note, faults(peer, sizes[0], sample))
     return peer
 
 
 def bpe_of_compression(
-    documents: Iterable[str], bytes_per_token: float, measured_on: Sequence[str], largest: int
+    documents: Iterable[str], bytes_per_token: float, measured_on: Iterable[str], largest: int
 ) -> HuggingFaceTokenizer:
     """The BPE trained on `documents` whose bytes per token on `measured_on` come closest to those given.
 
-    Found by bisection among the beginnings of one BPE of `largest` ids. Its `note` says when that is not enough.
+    Found by bisection among the beginnings of one BPE of `largest` ids. Its `note` says when that is not enough, and
+    what `faults` finds.
     """
-    full = bpe(documents, largest)
-    low, high = SMALLEST, full.get_vocab_size()
+    sample, documents = _sampled(documents)
+    full, texts = bpe(documents, largest), list(measured_on)
 
     def of(size: int) -> HuggingFaceTokenizer:
         return HuggingFaceTokenizer(with_merges(full, size), f"bpe:{size}")
 
+    @cache
     def reached(size: int) -> float:
-        return evaluate(of(size), measured_on)["bytes_per_token"]
+        return evaluate(of(size), texts)["bytes_per_token"]
 
-    if reached(high) < bytes_per_token:
-        found = of(high)
-        found.note = f"no BPE of up to {high:,} ids has {bytes_per_token:.3f} bytes per token"
-        return found
+    low, high = SMALLEST, full.get_vocab_size()
+    short = f"no BPE of up to {largest:,} ids on this text has {bytes_per_token:.3f} bytes per token"
+    note = short if reached(high) < bytes_per_token else ""
     while high - low > 1:  # more merges compress better, as good as always
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) >= bytes_per_token else (middle, high)
-    return of(min((low, high), key=lambda size: abs(reached(size) - bytes_per_token)))
+    found = of(min((low, high), key=lambda size: abs(reached(size) - bytes_per_token)))
+    found.note = _joined(note, faults(found, found.vocab_size, sample))
+    return found
 
 
-def _faults(peer: TokenizerLike, size: int) -> str:
-    """What a table should say of a peer that is not what was asked for."""
-    faults = [f"has {peer.vocab_size} ids, not the {size} asked for"] if peer.vocab_size != size else []
-    row = evaluate(peer, [*AWKWARD_TEXT, SPACE + INSIDE, "a" * 10_000])
-    lost = "" if row["lossless"] else "loses some unusual text"
-    beyond = row["note"] if "more ids than" in row["note"] else ""
-    many = "gives more tokens than bytes" if row["tokens"] > row["bytes"] else ""
-    return "; ".join([*faults, *filter(None, (lost, beyond, many))])
+def faults(peer: TokenizerLike, size: int, sample: Iterable[str]) -> str:
+    """Say what is wrong with a tokenizer that should have `size` ids; empty if nothing is.
+
+    Checked on unusual text, on `sample`, and on long runs of one character.
+    """
+    texts = [*AWKWARD_TEXT, RESERVED + INSIDE, *sample]
+    encoded = [(text.encode(), peer.encode(text)) for text in texts]
+    found = {
+        f"has {peer.vocab_size} ids, not the {size} asked for": peer.vocab_size != size,
+        "loses text": any(peer.decode_bytes(ids) != data for data, ids in encoded),
+        "gives ids beyond its vocabulary": any(max(ids, default=0) >= peer.vocab_size for _, ids in encoded),
+        "gives more tokens than bytes": any(len(ids) > len(data) for data, ids in encoded),
+        "takes more than linear time for a long run": _seconds(peer, RUN * TIMES) > _seconds(peer, RUN) * TIMES**1.5,
+    }
+    return _joined(*(fault for fault, is_so in found.items() if is_so))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _seconds(peer: TokenizerLike, length: int) -> float:
+    """Time that a run of one character takes, at best."""
+
+    def once() -> float:
+        start = process_time()
+        peer.encode("a" * length)
+        return process_time() - start
+
+    return min(once() for _ in range(3))
+
+
+def _sampled(documents: Iterable[str]) -> tuple[list[str], Iterable[str]]:
+    """The first documents, and all of them."""
+    stream = iter(documents)
+    sample = list(islice(stream, SAMPLE))
+    return sample, chain(sample, stream)
 
 
 def load_peer(spec: str) -> TokenizerLike:
@@ -160,9 +204,3 @@ def _load_hugging_face(folder: Path, name: str) -> HuggingFaceTokenizer:
         return HuggingFaceTokenizer(Tokenizer.from_str(text), name)
     except Exception as error:  # the library raises plain Exception
         raise GqvaeError(f"{path} is not a tokenizer that `tokenizers` can load: {error}") from error
-
-
-def _decodes_bytes(tokenizer: Any) -> bool:
-    """Whether every token of a Hugging Face tokenizer spells bytes in the byte-level alphabet."""
-    decoder = json.loads(tokenizer.to_str()).get("decoder") or {}
-    return bool(decoder.get("type") == "ByteLevel")

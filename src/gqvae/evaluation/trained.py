@@ -6,6 +6,7 @@ learned tokens, specials. They differ in what a token may span:
 - `bpe`, `wordpiece`: GPT-2's words.
 - `sentence_bpe`: a sentence, as the pattern "sentence" cuts it.
 - `superbpe`: words first, then sentences (Liu et al. 2025, arXiv 2503.13423).
+- `single_bytes`: a byte.
 """
 
 import json
@@ -42,30 +43,21 @@ def wordpiece(documents: Iterable[str], size: int) -> Tokenizer:
     """The longest piece of a word first, then the longest piece of its rest.
 
     A byte has two ids, at the beginning of a word and inside it. Words are cut at 64 bytes: by default those of more
-    than 100 would be unknown, and time grows with the square of a word.
+    than 100 would be unknown, and time grows faster than the length of a word.
     """
-    texts = list(documents)
     pieces = pre_tokenizers.Sequence([_words(), pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated")])
-
-    def trained(ids: int) -> dict[str, int]:
-        model = models.WordPiece(unk_token=SPECIAL, continuing_subword_prefix=INSIDE)
-        made = _train(model, partial(trainers.WordPieceTrainer, continuing_subword_prefix=INSIDE), pieces, texts, ids)
-        return dict(_model(made)["vocab"])
-
-    alphabet = [INSIDE + character for character in sorted(pre_tokenizers.ByteLevel.alphabet())]
-    # the trainer knows a byte inside a word only if it saw it there
-    seen = trained(SMALLEST + len(alphabet))
-    missing = [symbol for symbol in alphabet if symbol not in seen]
-    vocabulary = trained(size - len(missing))
-    vocabulary |= {symbol: len(vocabulary) + number for number, symbol in enumerate(missing)}
-    tokenizer = _byte_level(
-        models.WordPiece(
-            vocab=vocabulary, unk_token=SPECIAL, max_input_chars_per_word=LONGEST_WORD, continuing_subword_prefix=INSIDE
-        ),
-        pieces,
-    )
+    # Given to the trainer as special tokens, the bytes inside words all have an id, and always the same: it would give
+    # ids to those it meets, in the random order of a hash table (tokenizers#1794).
+    inside = [INSIDE + character for character in sorted(pre_tokenizers.ByteLevel.alphabet())]
+    trainer = partial(trainers.WordPieceTrainer, continuing_subword_prefix=INSIDE)
+    trained = _train(_wordpiece({SPECIAL: 0}), trainer, pieces, documents, size, special_tokens=[SPECIAL, *inside])
+    tokenizer = _byte_level(_wordpiece(_model(trained)["vocab"]), pieces)
     tokenizer.add_special_tokens([SPECIAL])
     return tokenizer
+
+
+def _wordpiece(vocabulary: dict[str, int]) -> models.Model:
+    return models.WordPiece(vocabulary, unk_token=SPECIAL, continuing_subword_prefix=INSIDE)
 
 
 def sentence_bpe(documents: Iterable[str], size: int) -> Tokenizer:
@@ -88,11 +80,17 @@ def superbpe(documents: Iterable[str], size: int, transition: int | None = None)
     return _extended(tokenizer, _further_merges(tokenizer, texts, size + 1), size)
 
 
+def single_bytes(documents: Iterable[str], size: int) -> Tokenizer:
+    """No merges at all: 257 ids, whatever is asked for."""
+    return bpe((), SMALLEST)
+
+
 TRAINERS: dict[str, Callable[..., Tokenizer]] = {
     "bpe": bpe,
     "wordpiece": wordpiece,
     "sentence-bpe": sentence_bpe,
     "superbpe": superbpe,
+    "bytes": single_bytes,
 }
 """By kind: what takes documents and one size, or for superbpe two."""
 
@@ -148,11 +146,12 @@ def _train(
     pieces: pre_tokenizers.PreTokenizer,
     documents: Iterable[str],
     size: int,
+    special_tokens: Sequence[str] = (SPECIAL,),
 ) -> Tokenizer:
     tokenizer = _byte_level(model, pieces)
+    options = {"vocab_size": size, "special_tokens": list(special_tokens), "show_progress": False}
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    options = {"vocab_size": size, "special_tokens": [SPECIAL], "initial_alphabet": alphabet, "show_progress": False}
-    tokenizer.train_from_iterator(documents, trainer(**options))
+    tokenizer.train_from_iterator(documents, trainer(initial_alphabet=alphabet, **options))
     return tokenizer
 
 

@@ -1,7 +1,11 @@
-"""One cell, in a process of its own: `python -m gqvae.reproduce.cells FOLDER KEY`."""
+"""One cell, in a process of its own, which has this module loaded before it starts."""
 
+import os
 import sys
+import threading
 import traceback
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +31,27 @@ def run_cell(space: Workspace, cell: Cell) -> dict[str, Any]:
     return {"tokenizer": cell.contender, **run_probe(text, judged, space.settings().probe, cell.seed)}
 
 
-def main(folder: str, key: str) -> None:
+def main(folder: Path, key: str) -> None:
+    """The process: do the cell of that key and keep its result; all that is printed goes to its log."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)  # the other cores have other cells
-    space = Workspace(Path(folder))
+    space = Workspace(folder)
+    with space.log(key).open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
     try:
         space.keep(key, run_cell(space, cell_of(space.settings(), key)))
     except Exception as error:  # whatever it is, the report says it
         traceback.print_exc()
         message = str(error) if isinstance(error, GqvaeError) else f"{type(error).__name__}: {error}"
-        print(" ".join(message.splitlines()), file=sys.stderr)
+        print(" ".join(message.splitlines()), file=sys.stderr, flush=True)
         sys.exit(FAILED)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _end_with_parent() -> None:
+    """A killed comparison leaves nothing at work in its folder."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -5,7 +5,7 @@ model on one tokenizer's ids. The best of the fixed-length tokenizers is known o
 seed; then the plan grows by its other seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ GQVAE, SUPERWORD, FIXED, BPE, BYTES = "GQ-VAE", "GQ-VAE, superword", "fixed-leng
 PEERS = {"unigram": "Unigram", "wordpiece": "WordPiece", "superbpe": "SuperBPE"}
 MATCHED = "bpe-matched"
 Results = Mapping[str, dict[str, Any]]
-"""What finished cells gave, by key."""
+"""What finished cells gave, by key; a cell that failed may stand among them (`with_failures`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,11 @@ def best_fixed(settings: ReproduceSettings, done: Results) -> str | None:
     tried = {f"fixed-{span}": done.get(_probe(f"fixed-{span}", settings.seeds[0]).key) for span in settings.spans}
     bits = {key: found["points"][-1]["bits_per_byte"] for key, found in tried.items() if found and "points" in found}
     return min(bits, key=bits.__getitem__) if bits and all(tried.values()) else None
+
+
+def with_failures(done: Results, failed: Iterable[str]) -> Results:
+    """Finished cells, and those that failed, marked so."""
+    return {**done, **{key: {"failed": True} for key in failed}}
 
 
 def cell_of(settings: ReproduceSettings, key: str) -> Cell:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from gqvae.reproduce.plan import MATCHED, PEERS, Results, best_fixed, plan_contenders
+from gqvae.reproduce.plan import MATCHED, PEERS, Results, best_fixed, plan_contenders, with_failures
 from gqvae.reproduce.schedule import Failures
 from gqvae.reproduce.settings import ReproduceSettings
 from gqvae.reproduce.statistics import compare
@@ -32,7 +32,7 @@ def results_of(space: Workspace, failures: Failures) -> dict[str, Any]:
         "corpus": {"inputs": space.inputs(), **_sizes(space)},
         "tokenizers": contenders,
         "probes": probes,
-        "comparisons": list(_comparisons(settings, done, probes)),
+        "comparisons": list(_comparisons(settings, with_failures(done, failures), probes)),
         "failures": [{"cell": key, "error": error} for key, error in sorted(failures.items())],
     }
 

@@ -34,13 +34,13 @@ def reproduce(
     fails later is named in the results.
     """
     space = Workspace(out)
-    with locked(out) as lock:
+    with locked(out):
         if parallel:
             read_parallel(parallel)  # what is wrong with it is told now
         space.prepare(settings, inputs, documents)
         if parallel:
             shutil.copy(parallel, space.parallel)
-        failures = run_cells(space, jobs or os.cpu_count() or 1, lock)
+        failures = run_cells(space, jobs or os.cpu_count() or 1)
         results = results_of(space, failures)
         write_json(out / "results.json", results)
         write_report(results, out)

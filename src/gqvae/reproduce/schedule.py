@@ -5,17 +5,16 @@ same command: finished cells are not done again, and the training of a tokenizer
 """
 
 import fcntl
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from gqvae.errors import GqvaeError
-from gqvae.reproduce.cells import FAILED
-from gqvae.reproduce.plan import Cell, plan
+from gqvae.reproduce import cells
+from gqvae.reproduce.plan import Cell, plan, with_failures
 from gqvae.reproduce.workspace import Workspace
 from gqvae.terminal import Bar, say
 
@@ -23,94 +22,74 @@ Failures = dict[str, str]
 """What went wrong, by the key of the cell."""
 
 
-def run_cells(space: Workspace, jobs: int, lock: int) -> Failures:
-    """Run all cells that are not finished, `jobs` at once, until the plan has no more.
-
-    lock: what `locked` gave.
-    """
+def run_cells(space: Workspace, jobs: int) -> Failures:
+    """Run all cells that are not finished, `jobs` at once, until the plan has no more."""
     with Bar() as bar:
-        return _Schedule(space, jobs, bar, _Children(space, lock)).run()
+        return _Schedule(space, jobs, bar).run()
 
 
 class _Schedule:
     """What is running, and what went wrong so far."""
 
-    def __init__(self, space: Workspace, jobs: int, bar: Bar, children: "_Children") -> None:
-        self.space, self.jobs, self.bar, self.children = space, jobs, bar, children
+    def __init__(self, space: Workspace, jobs: int, bar: Bar) -> None:
+        self.space, self.jobs, self.bar = space, jobs, bar
         self.settings = space.settings()
         self.failures: Failures = {}
-        self.running: dict[Future[str | None], Cell] = {}
+        self.running: dict[str, ForkServerProcess] = {}
         self.counts = 0, 0  # cells that are over, and all
+        # forked from a process that has loaded the libraries, which takes longer than a small cell
+        self.context = get_context("forkserver")
+        self.context.set_forkserver_preload([cells.__name__])
 
     def run(self) -> Failures:
-        with ThreadPoolExecutor(self.jobs) as threads:
-            try:
-                while ready := self._start(threads):
-                    self._finish(wait(ready, return_when=FIRST_COMPLETED).done)
-            except BaseException:  # Ctrl-C too: the threads wait for their processes
-                self.children.end()
-                raise
+        try:
+            while running := self._start():
+                wait([process.sentinel for process in running.values()])
+                self._finish()
+        finally:  # Ctrl-C too
+            for process in self.running.values():
+                process.terminate()
+                process.join()
         return self.failures
 
-    def _start(self, threads: ThreadPoolExecutor) -> dict[Future[str | None], Cell]:
+    def _start(self) -> dict[str, ForkServerProcess]:
         """Start what there is room for; what is running now."""
         for cell in self._ready():
-            self.running[threads.submit(self.children.run, cell.key)] = cell
-        self.bar.show(*self.counts, sorted(cell.key for cell in self.running.values()))
+            self.space.log(cell.key).parent.mkdir(parents=True, exist_ok=True)
+            process = self.context.Process(target=cells.main, args=(self.space.folder.resolve(), cell.key))
+            process.start()
+            self.running[cell.key] = process
+        self.bar.show(*self.counts, sorted(self.running))
         return self.running
 
-    def _finish(self, futures: set[Future[str | None]]) -> None:
-        for future in futures:
-            cell = self.running.pop(future)
-            if error := future.result():
-                self.failures[cell.key] = error
-                say(f"{cell.key} failed: {error}")
+    def _finish(self) -> None:
+        for key, process in list(self.running.items()):
+            if process.exitcode is not None:
+                del self.running[key]
+                if error := self._error(key, process.exitcode):
+                    self.failures[key] = error
+                    say(f"{key} failed: {error}")
+
+    def _error(self, key: str, status: int) -> str | None:
+        """What went wrong in a process that ended with `status`, if anything did."""
+        log = self.space.log(key)
+        if status == cells.FAILED:
+            return _last_line(log)
+        reason = f"killed by signal {-status} (out of memory?)" if status < 0 else f"exit status {status}"
+        return f"{reason}; see {log}" if status else None
 
     def _ready(self) -> list[Cell]:
         """The next cells to start, as many as there is room for."""
         done = self.space.done()
-        cells = plan(self.settings, done | {key: {"failed": True} for key in self.failures})
-        for cell in cells:  # needs come before what needs them
+        planned = plan(self.settings, with_failures(done, self.failures))
+        for cell in planned:  # needs come before what needs them
             if lost := next((need for need in cell.needs if need in self.failures), None):
                 self.failures.setdefault(cell.key, f"needs {lost}, which failed")
-        busy = {cell.key for cell in self.running.values()}
         over = done.keys() | self.failures.keys()
-        self.counts = len(over & {cell.key for cell in cells}), len(cells)
-        open_ = [cell for cell in cells if cell.key not in over | busy and set(cell.needs) <= done.keys()]
-        return open_[: self.jobs - len(busy)]
-
-
-class _Children:
-    """The processes of the cells."""
-
-    def __init__(self, space: Workspace, lock: int) -> None:
-        self.space, self.lock = space, lock
-        self.alive: set[subprocess.Popen[bytes]] = set()
-
-    def end(self) -> None:
-        for child in list(self.alive):
-            child.terminate()
-
-    def run(self, key: str) -> str | None:
-        """Run one cell to its end; returns what went wrong, if anything did."""
-        folder = self.space.cell(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "gqvae.reproduce.cells", str(self.space.folder), key]
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        with (folder / "log.txt").open("ab") as log:
-            # the lock goes along: while a child of a killed parent lives, the folder is in use
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=one_thread, pass_fds=(self.lock,)
-            )
-        self.alive.add(child)
-        status = child.wait()
-        self.alive.discard(child)
-        if status == 0:
-            return None
-        if status == FAILED:
-            return _last_line(folder / "log.txt")
-        reason = f"killed by signal {-status} (out of memory?)" if status < 0 else f"exit status {status}"
-        return f"{reason}; see {folder / 'log.txt'}"
+        self.counts = len(over & {cell.key for cell in planned}), len(planned)
+        taken = over | self.running.keys()
+        open_ = [cell for cell in planned if cell.key not in taken and set(cell.needs) <= done.keys()]
+        return open_[: self.jobs - len(self.running)]
 
 
 def _last_line(path: Path) -> str:
@@ -119,12 +98,12 @@ def _last_line(path: Path) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold the folder as in use; yields the descriptor that does. Raises GqvaeError where another process holds it."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder as in use. Raises GqvaeError where another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise GqvaeError(f"another comparison is at work in {folder}: wait for it, or stop it") from None
-        yield file.fileno()
+        yield

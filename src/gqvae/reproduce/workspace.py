@@ -71,6 +71,9 @@ class Workspace:
     def cell(self, key: str) -> Path:
         return self.folder / "cells" / key
 
+    def log(self, key: str) -> Path:
+        return self.cell(key) / "log.txt"
+
     def keep(self, key: str, result: dict[str, Any]) -> None:
         write_json(self.cell(key) / "result.json", result)
 
