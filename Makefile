@@ -26,12 +26,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; a minute or two)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) "$$(grep '^torch==' constraints.txt)"
-	@$(PIP) -e '.[train,dev]'
+	@$(PIP) -e '.[train,formats,ray,dev]'
 	@touch $@
 
 check: $(STAMP)
 	$(RUN) ruff check .
-	$(RUN) ruff format --check src tests runs
+	$(RUN) ruff format --check src tests runs benchmarks
 	$(RUN) mypy
 
 test: check

@@ -58,6 +58,10 @@ _NEWER = re.compile(f"[{_NEWER_BELOW}{_NEWER_ABOVE}]")
 _MAYBE_NEWER = re.compile(rf"[{_NEWER_BELOW}\U00010000-\U0010ffff]")
 _UNASSIGNED = "\ufdd0"  # a noncharacter: unassigned for ever, neither letter, number nor space
 
+# In patterns of words a pretoken begins at a space that a non-space follows, and no match before it depends on what
+# comes after that space. So text can be cut there without the pattern, which is slow, and every word remembered.
+WORD_START = re.compile(r" (?=\S)")
+
 # Places where every pattern of words has a boundary and the text on either side splits as it does in the whole: before
 # a space that a word follows, and after a lone newline. `re` counts U+001C..1F as spaces, unlike `regex`: so
 # this misses a few places and never finds a wrong one.

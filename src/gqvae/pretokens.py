@@ -9,26 +9,39 @@ import json
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, pairwise
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
-from gqvae.patterns import PATTERNS, compiled_pattern, cut, safe_blocks, split, split_text
+from gqvae.patterns import (
+    PATTERNS,
+    WORD_START,
+    begins_at_words,
+    compiled_pattern,
+    cut,
+    safe_blocks,
+    split,
+    split_text,
+)
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import numpy
     import numpy.typing
 
 __all__ = ["PATTERNS", "PretokenTable", "count_pretokens", "cut", "split"]
 
-_BLOCK = 1 << 20  # characters of a block of a long document, bytes of a batch
-_BEFORE_PROCESSES = 16  # batches counted here first: a corpus that is done by then is done before processes start
+_BLOCK = 1 << 20  # characters of a block of a long document
+_BATCH = 1 << 22  # bytes of a batch: the larger, the less there is to add up
+_BEFORE_PROCESSES = 4  # batches counted here first: a corpus that is done by then is done before processes start
+_MOST_PARTS = 1 << 21  # remembered before they are split
+_GROUP = 1 << 16  # parts split at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,24 +132,32 @@ def count_pretokens(
 
     workers: processes, which start only after the first few MiB; 0 or 1 counts in this one. The table is the same
     whatever the number. Memory grows with the distinct pretokens and the longest document, not with the corpus.
-    progress: called with the bytes of each batch when it is counted (about 1 MiB).
+    progress: called with the bytes of each batch when it is counted (a few MiB).
     """
     compiled_pattern(pattern)
     cut(b"", window)  # an unknown pattern or a bad window is told here, not by a worker
     corpus = _Batches(documents, pattern)
-    count = partial(_count_batch, pattern=pattern, window=window)
+    parts: Counter[str] = Counter()
     totals: Counter[bytes] = Counter()
-    batches = iter(corpus)
-    here = map(count, batches if workers < 2 else islice(batches, _BEFORE_PROCESSES))
-    for counts, size in chain(here, _in_processes(count, batches, workers)):
-        totals.update(counts)
-        if progress:
-            progress(size)
+    with _Processes(workers) as processes:
+
+        def split_parts() -> None:
+            for counts in processes.map(partial(_count_pieces, pattern=pattern, window=window), _groups(parts)):
+                totals.update(counts)
+            parts.clear()
+
+        for found, size in processes.map(partial(_count_parts, pattern=pattern), corpus):
+            parts.update(found)
+            if len(parts) > _MOST_PARTS:
+                split_parts()
+            if progress:
+                progress(size)
+        split_parts()
     return _table(totals, pattern, window, corpus.provenance())
 
 
 class _Batches:
-    """The documents as UTF-8, in batches of about a MiB, hashed and counted on the way.
+    """The documents as UTF-8, in batches of a few MiB, hashed and counted on the way.
 
     A long document is cut where that changes no pretoken, so that one huge file is shared out too and its
     pieces are never all in memory. The hash takes each document's bytes, then its length (8, big-endian).
@@ -154,7 +175,7 @@ class _Batches:
         for block in self._blocks():
             batch.append(block)
             size += len(block)
-            if size >= _BLOCK:
+            if size >= _BATCH:
                 yield batch
                 batch, size = [], 0
         if batch:
@@ -176,46 +197,83 @@ class _Batches:
             self._hash.update((self._bytes - before).to_bytes(8, "big"))
 
 
-def _count_batch(batch: list[bytes], pattern: str, window: int) -> tuple[dict[bytes, int], int]:
-    """The counts of a batch, and its bytes."""
-    found: Counter[str] = Counter()
+def _count_parts(batch: list[bytes], pattern: str) -> tuple[dict[str, int], int]:
+    """How often a batch has each part that splits by itself, and its bytes.
+
+    Parts of words are cut at spaces, which is fast; then the pattern, which is slow, reads each distinct one once.
+    """
+    if not begins_at_words(pattern):
+        parts = Counter(chain.from_iterable(split_text(block.decode(), pattern) for block in batch))
+        return dict(parts), sum(map(len, batch))
+    words: Counter[str] = Counter()
+    firsts: Counter[str] = Counter()  # where no space was cut off
     for block in batch:
-        found.update(split_text(block.decode(), pattern))
+        found = WORD_START.split(block.decode())
+        firsts[found[0]] += 1
+        words.update(found[1:])
+    return firsts + Counter({f" {word}": count for word, count in words.items()}), sum(map(len, batch))
+
+
+def _groups(parts: Counter[str]) -> Iterator[list[tuple[str, int]]]:
+    items = iter(parts.items())
+    while group := list(islice(items, _GROUP)):
+        yield group
+
+
+def _count_pieces(parts: list[tuple[str, int]], pattern: str, window: int) -> dict[bytes, int]:
     counts: Counter[bytes] = Counter()
-    for piece, count in found.items():
-        for part in cut(piece.encode(), window):
-            counts[part] += count
-    return dict(counts), sum(map(len, batch))
+    for part, count in parts:
+        for piece in split_text(part, pattern):
+            for short in cut(piece.encode(), window):
+                counts[short] += count
+    return dict(counts)
 
 
-_Counted = tuple[dict[bytes, int], int]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-def _in_processes(
-    count: Callable[[list[bytes]], _Counted], batches: Iterator[list[bytes]], workers: int
-) -> Iterator[_Counted]:
-    """`map(count, batches)` over processes, with no more than two batches a process read ahead."""
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+class _Processes:
+    """`map` over processes, which start only after the first few items; with fewer than two in this one."""
 
-    # spawn, not fork: the caller may have torch's threads running, and a fork of those can hang.
-    first = next(batches, None)
-    if first is None:
-        return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    waiting: deque[Future[_Counted]] = deque()
-    try:
-        for batch in chain([first], batches):
-            waiting.append(pool.submit(count, batch))
-            if len(waiting) >= 2 * workers:
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._here = _BEFORE_PROCESSES
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "_Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+        """Like the builtin, in order, with no more than two items a process read ahead."""
+        rest = iter(items)
+        if self._workers < 2:
+            yield from map(function, rest)
+            return
+        for item in islice(rest, self._here):
+            self._here -= 1
+            yield function(item)
+        waiting: deque[Future[_Result]] = deque()
+        try:
+            for item in rest:
+                waiting.append(self._started().submit(function, item))
+                if len(waiting) >= 2 * self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise GqvaeError("a counting process died (out of memory?); try fewer workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise GqvaeError("a counting process died (out of memory?); try fewer workers") from error
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # spawn, not fork: the caller may have torch's threads running, and a fork of those can hang
+            ignoring = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), *ignoring)
+        return self._pool
 
 
 def _table(totals: Mapping[bytes, int], pattern: str, window: int, provenance: dict[str, Any]) -> PretokenTable:

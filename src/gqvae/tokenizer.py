@@ -26,17 +26,12 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
 from gqvae.parallel import encode_in_processes
-from gqvae.patterns import PATTERNS, begins_at_words, split_text
+from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text
 from gqvae.validation import checked_name, checked_provenance, checked_scores
 from gqvae.viterbi import Children, best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
 SpecialNames = Literal["all"] | Collection[str]
-
-# In patterns of words a pretoken begins at a space that a non-space follows, and no match before it depends on
-# what comes after that space. So text can be cut there without the pattern, which is slow, and every word
-# memoised.
-_WORD_START = re.compile(r" (?=\S)")
 
 
 class Tokenizer:
@@ -242,7 +237,7 @@ class Tokenizer:
     def _encode_ordinary(self, text: str) -> list[int]:
         if not begins_at_words(self.pattern):
             return list(self._encode_piecewise(text))
-        words = _WORD_START.split(text)
+        words = WORD_START.split(text)
         ids = list(self._encode_piecewise(words[0]))
         del words[0]
         ids.extend(chain.from_iterable(map(self._word_ids.__getitem__, words)))

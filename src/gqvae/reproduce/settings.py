@@ -45,7 +45,7 @@ class ReproduceSettings(Settings):
     """Ids of the tokenizers that are compared."""
     curve: tuple[int, ...] = (1_024, 2_048)
     """Further sizes at which GQ-VAE and BPE are compared in compression."""
-    spans: tuple[int, ...] = (2, 3, 4, 6)
+    spans: tuple[int, ...] = (2, 3, 4, 6, 8)
     """k of the fixed-length tokenizers: a token every k bytes."""
     superword: bool = True
     """Compare tokens across words, too."""

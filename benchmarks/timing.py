@@ -1,0 +1,51 @@
+"""What the benchmark programs share: timing things side by side, and keeping what was found."""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gqvae import __version__
+from gqvae.files import write_json
+
+DATA = Path(os.environ.get("GQVAE_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
+RESULTS = Path(__file__).parent / "results"
+Task = Callable[[], Any]
+
+
+def parser(description: str | None, text: str | None = None) -> argparse.ArgumentParser:
+    """A parser with what all programs take: a text, by default the data's, and how often to repeat."""
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    if text:
+        made.add_argument("text", nargs="?", type=Path, default=DATA / text)
+    made.add_argument("--repeats", type=int, default=5)
+    return made
+
+
+def side_by_side(tasks: Mapping[str, Task], repeats: int) -> dict[str, float]:
+    """Median seconds of each, run in turn, so that what else the machine does meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def keep(program: str, about: str, rows: list[dict[str, Any]]) -> None:
+    """Print the rows, and write them to results/PROGRAM.json with where they were measured."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    write_json(RESULTS / f"{program}.json", {"gqvae": __version__, "machine": machine, "about": about, "rows": rows})
+    print(about)
+    for row in rows:
+        print(
+            "  ",
+            ", ".join(
+                f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}" for key, value in row.items()
+            ),
+        )

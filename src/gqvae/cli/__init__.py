@@ -1,0 +1,54 @@
+"""The command `gqvae`: one thin verb per stage.
+
+Data goes to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from gqvae.cli import compare, measure, prove, stream, train
+from gqvae.cli.app import app
+from gqvae.errors import GqvaeError
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        import gqvae
+
+        typer.echo(f"gqvae {gqvae.__version__}")
+        raise typer.Exit
+
+
+for verb in (
+    train.train, train.distill, stream.encode, stream.decode, measure.evaluate, prove.export, prove.verify,
+    measure.show, compare.reproduce, compare.demo,
+):  # fmt: skip
+    app.command()(verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; the one place where exceptions become messages and a status.
+
+    Anything unexpected keeps its traceback: it is a bug, and its report needs it.
+    """
+    try:
+        app(arguments, prog_name="gqvae")
+    except GqvaeError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "gqvae":
+            raise
+        _fail(f"this needs the package {error.name}: pip install 'gqvae[train]'")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    print("gqvae: error:", " ".join(message.splitlines()), file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,68 @@
+"""The application and what its verbs share: options, and reading and printing."""
+
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from gqvae.corpus import Corpus
+
+app = typer.Typer(
+    name="gqvae",
+    help="Train a learned, variable-length, lossless tokenizer on your text, and use it like any other.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help text: drawing boxes would take longer than all the rest
+)
+
+
+class OnError(StrEnum):
+    fail = "raise"
+    skip = "skip"
+
+
+# Options that several verbs share.
+INPUTS = "files, globs, folders, - (stdin) or hf://NAME"
+Tok = Annotated[str, typer.Argument(metavar="TOK", help="A tokenizer's folder, or a bundled name.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        "--separator",
+        help=r"Exact bytes between documents (\n \r \t \0 \\ \xNN). Default: stdin is one document.",
+    ),
+]
+SeparatorLine = Annotated[
+    str | None,
+    typer.Option(
+        "--separator",
+        help="The line of .txt that ends a document, default <|endoftext|>; '': a file is a document.",
+    ),
+]
+Field = Annotated[str, typer.Option(help="Where .jsonl, .parquet and data sets keep the text.")]
+BadDocuments = Annotated[OnError, typer.Option("--on-error", help="At a document that cannot be read.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Ids = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, every one counted.")]
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def corpus_of(
+    inputs: Iterable[str], separator: str | None, field: str = "text", on_error: OnError = OnError.fail
+) -> "Corpus":
+    from gqvae.corpus import DEFAULT_SEPARATOR, Corpus
+
+    line = DEFAULT_SEPARATOR if separator is None else separator or None
+    return Corpus(tuple(inputs), separator=line, field=field, on_error=cast(Any, on_error.value))
+
+
+def report_skips(corpus: "Corpus") -> None:
+    if corpus.skips.count:
+        typer.echo(str(corpus.skips), err=True)

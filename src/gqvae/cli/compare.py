@@ -1,0 +1,71 @@
+"""reproduce and demo: whole comparisons in one command."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gqvae.cli.app import INPUTS, BadDocuments, Field, OnError, Out, SeparatorLine, corpus_of, report_skips
+from gqvae.errors import GqvaeError
+
+
+class Size(StrEnum):
+    default = "default"
+    quick = "quick"
+    large = "large"
+
+
+def reproduce(
+    out: Out,
+    corpus: Annotated[
+        list[str] | None, typer.Argument(metavar="[CORPUS]", help=f"The text: {INPUTS}. Default: that of the demo.")
+    ] = None,
+    size: Annotated[Size, typer.Option(help="default: two hours on two cores; large: for a GPU.")] = Size.default,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look in under ten minutes: --size quick.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="vocab_size, seeds, probe.width, ... Repeatable."),
+    ] = None,
+    parallel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='One text in many languages: .jsonl of {"language": ..., "text": ...}.'),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at work at once. Default: one a core.")] = None,
+    separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+) -> None:
+    """Compare with BPE, Unigram and others, language models included.
+
+    Writes report.html, figures and results.json to --out. Interrupted, it goes on with the same command.
+    """
+    from gqvae import terminal
+    from gqvae.demo import python_corpus
+    from gqvae.reproduce.run import reproduce as run
+    from gqvae.reproduce.settings import SIZES
+
+    chosen = SIZES["quick" if quick else size.value].override(settings or [])
+    text = corpus_of(corpus, separator, field, on_error) if corpus else None
+    results = run(
+        chosen, corpus or ["Python's own text"], text.documents() if text else python_corpus(), out, parallel, jobs
+    )
+    if text:
+        report_skips(text)
+    for row in results["comparisons"]:
+        typer.echo(terminal.comparison(row))
+    typer.echo(f"look at {out / 'report.html'}")
+    if results["failures"]:
+        raise GqvaeError(f"{len(results['failures'])} cells failed; the report says which")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("out/demo"),
+) -> None:
+    """Train on Python's own text, compare with BPE.
+
+    Takes minutes on two cores and no network.
+    """
+    from gqvae.demo import run
+
+    run(out)

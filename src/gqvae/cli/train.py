@@ -1,0 +1,92 @@
+"""train and distill: from text to a tokenizer."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gqvae.cli.app import INPUTS, BadDocuments, Field, Ids, OnError, Out, SeparatorLine, corpus_of, print_json
+
+
+class Preset(StrEnum):
+    tiny = "tiny"
+    superword = "superword"
+    small = "small"
+    paper = "paper"
+
+
+def train(
+    out: Out,
+    corpus: Annotated[
+        list[str] | None, typer.Argument(metavar="CORPUS", help=f"The text: {INPUTS}. Not needed with --resume.")
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="Sizes and schedule to start from.")] = Preset.tiny,
+    vocab_size: Ids = None,
+    objective: Annotated[str | None, typer.Option(help="What trains the gates: marginal or gates.")] = None,
+    quantizer: Annotated[str | None, typer.Option(help="The codebook: cosine, ema or gradient.")] = None,
+    pattern: Annotated[str | None, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Read the tokens of this tokenizer; words:N trains one of N ids first.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same ids.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps.")] = None,
+    target_bytes_per_token: Annotated[
+        float | None, typer.Option(help="The compression to reach; the vocabulary then holds at most its ids.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting. Repeatable.")
+    ] = None,
+    separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that count a large corpus. Default: one a core.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+) -> None:
+    """Train a GQ-VAE on a corpus.
+
+    Everything goes to the folder --out. An interrupted run continues with the same command and --resume, or with
+    --out and --resume alone.
+    """
+    from gqvae import terminal
+    from gqvae.learn import training
+    from gqvae.presets import preset as named_preset
+
+    shortcuts = {
+        "vocab_size": vocab_size,
+        "objective.name": objective,
+        "quantizer.name": quantizer,
+        "pretokens.pattern": pattern,
+        "pretokens.base": base,
+        "seed": seed,
+        "training.steps": steps,
+        "objective.target_bytes_per_token": target_bytes_per_token,
+    }
+    given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
+    given += settings or []
+    if resume and given and not corpus:
+        raise typer.BadParameter("--resume alone keeps the settings of the run: leave yours out, or repeat it all")
+    config = named_preset(preset.value).override(given)
+    if resume and (out / "config.json").exists():
+        training.resume(out, config if corpus else None, corpus)
+    elif not corpus:
+        raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
+    else:
+        training.train(config, corpus_of(corpus, separator, field, on_error), out, workers=workers)
+    terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
+
+
+def distill(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `gqvae train` made.")],
+    out: Out,
+    vocab_size: Ids = None,
+) -> None:
+    """Turn a trained run into a tokenizer.
+
+    The report goes to stdout as JSON.
+    """
+    from gqvae.learn.distill import distill as run_distillation
+
+    print_json(run_distillation(run, out, vocab_size))
