@@ -1,9 +1,8 @@
-"""The Hugging Face export has our ids on everything, and `verify` notices what is wrong."""
+"""The Hugging Face export has our ids on everything."""
 
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +11,9 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers import pre_tokenizers
 from toys import TEXT, toy
 
-from gqvae import export
 from gqvae.awkward import AWKWARD_TEXT
 from gqvae.errors import GqvaeError
-from gqvae.export import build_huggingface, byte_level_alphabet, export_huggingface, verify
+from gqvae.export import build_huggingface, byte_level_alphabet, export_huggingface, huggingface
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
@@ -114,7 +112,7 @@ def test_a_difference_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     tokenizer = toy()
     other = Tokenizer(tokenizer.vocabulary, tokenizer.scores[::-1], "gpt2", "other")
     wrong = build_huggingface(other)
-    monkeypatch.setattr(export, "build_huggingface", lambda _: wrong)
+    monkeypatch.setattr(huggingface, "build_huggingface", lambda _: wrong)
     with pytest.raises(GqvaeError, match="nothing was written: ids differ"):
         export_huggingface(tokenizer, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []
@@ -142,37 +140,3 @@ def test_ids_equal_on_real_text(name: str) -> None:
     text = (DATA / name).read_text(encoding="utf-8")[:200_000]
     for ours, theirs in PAIRS.values():
         assert theirs.encode(text).ids == ours.encode(text)
-
-
-# verify
-
-
-def test_verify_passes_a_good_tokenizer(tmp_path: Path) -> None:
-    for pattern in PATTERNS:
-        toy(pattern).save(tmp_path)
-        checks = verify(tmp_path, [TEXT, b"\xff"])
-        assert all(check.ok for check in checks)
-        assert {check.name for check in checks} >= {"ids dense", "bytes complete", "samples round-trip"}
-
-
-def test_verify_reports_a_bad_file(tmp_path: Path) -> None:
-    path = toy().save(tmp_path)
-    path.write_text(path.read_text().replace("toy", "boy"))
-    checks = verify(tmp_path)
-    assert [check.ok for check in checks] == [False]
-    assert "sha256" in checks[0].detail
-
-
-def test_verify_reports_lost_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    toy().save(tmp_path)
-    encode = Tokenizer.encode
-
-    def lossy(self: Tokenizer, text: Any, **options: Any) -> list[int]:
-        return encode(self, text, **options)[:20]
-
-    monkeypatch.setattr(Tokenizer, "load", classmethod(lambda cls, folder: toy()))
-    monkeypatch.setattr(Tokenizer, "encode", lossy)
-    assert {check.name for check in verify(tmp_path) if not check.ok} == {
-        "random bytes round-trip",
-        "awkward text round-trips",
-    }

@@ -26,6 +26,7 @@ ORDER = [
     "gqvae.pretokens",
     "gqvae.vocabulary",
     "gqvae.tokenizer",
+    "gqvae.verify",
     "gqvae.export",
     "gqvae.evaluation",
     "gqvae.settings",

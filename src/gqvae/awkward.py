@@ -1,5 +1,7 @@
 """Text on which tokenizers lose bytes or disagree, for self-tests, `verify` and parity checks."""
 
+from collections.abc import Sequence
+
 AWKWARD_TEXT: tuple[str, ...] = (
     "",
     " ",
@@ -34,3 +36,10 @@ AWKWARD_BYTES: tuple[bytes, ...] = (
     bytes(range(256)),
     b"\xff\xfe caf\xe9 \xed\xa0\x80 \xf0\x9f\x91",
 )
+
+
+def special_texts(specials: Sequence[str]) -> list[str]:
+    """Texts that hold the first of these special tokens, whole, in a row and cut short."""
+    names = specials[:50]
+    texts = [text for name in names for text in (f"a {name} b", name * 2, name[:-1], name + name[1:])]
+    return [*texts, "".join(names)]

@@ -43,8 +43,8 @@ def verify(
 
     Exit status 1 when a check fails.
     """
-    from gqvae.export import verify as run_checks
     from gqvae.terminal import progress
+    from gqvae.verify import verify as run_checks
 
     reports = []
     for tokenizer in tokenizers:

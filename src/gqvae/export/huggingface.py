@@ -1,4 +1,4 @@
-"""Export to Hugging Face, with proof that the ids are the same; and `verify`, the check of a saved tokenizer.
+"""Export to Hugging Face, with proof that the ids are the same.
 
 The export is a Unigram model behind the tokenizer's own pattern and a byte-level alphabet. Three choices
 matter:
@@ -14,9 +14,7 @@ matter:
 """
 
 import json
-import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -25,20 +23,11 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.awkward import AWKWARD_TEXT, special_texts
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing_folder
 from gqvae.patterns import PATTERNS
-from gqvae.tokenizer import Tokenizer, load
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing `verify` proved, or failed to."""
-
-    name: str
-    ok: bool
-    detail: str
+from gqvae.tokenizer import Tokenizer
 
 
 def export_huggingface(
@@ -62,7 +51,7 @@ def export_huggingface(
     """
     folder = Path(folder)
     _refuse_foreign(folder)
-    texts = list(chain(AWKWARD_TEXT, _special_text(tokenizer), samples or ()))
+    texts = list(chain(AWKWARD_TEXT, special_texts(tokenizer.vocabulary.specials), samples or ()))
     model = build_huggingface(tokenizer)
     try:
         with replacing_folder(folder) as temporary:
@@ -151,59 +140,6 @@ def check_parity(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]) -> li
     for text, ids in zip(texts, parsed, strict=True):
         _expect(auto.decode(ids) == text, f"{text[:60]!r} does not round-trip in AutoTokenizer")
     return ["tokenizers", "transformers"]
-
-
-def verify(folder: str | Path, samples: Iterable[str | bytes] = ()) -> list[Check]:
-    """Prove that the tokenizer in `folder`, or bundled under that name, is whole and lossless; raises for none.
-
-    Checks: the file with its hash and self-test, dense ids, all bytes there, the round trip of every token,
-    of random bytes, of awkward text and of `samples`.
-    """
-    try:
-        tokenizer = load(folder)
-    except GqvaeError as error:
-        return [Check("file, hash, self-test", False, str(error))]
-    tokens = tokenizer.vocabulary.tokens
-    plain = tokenizer.vocabulary.plain_tokens
-    spelling = all(tokenizer.decode_bytes([index]) == token for index, token in enumerate(tokens))
-    unreached = sum(tokenizer.encode(token) != [index] for index, token in enumerate(plain))
-    lost = [token for token in tokens if tokenizer.decode_bytes(tokenizer.encode(token)) != token]
-    awkward: list[str | bytes] = [*AWKWARD_TEXT, *AWKWARD_BYTES, *_special_text(tokenizer)]
-    return [
-        Check("file, hash, self-test", True, tokenizer.name),
-        Check(
-            "ids dense",
-            spelling and len(set(plain)) == len(plain),
-            f"{len(tokens)} ids, {len(tokens) - len(plain)} special",
-        ),
-        Check("bytes complete", all(bytes([byte]) == tokens[byte] for byte in range(256)), "ids 0..255"),
-        Check("tokens round-trip", not lost, f"{unreached} of {len(plain)} are not their own ids"),
-        _round_trip("random bytes round-trip", tokenizer, _random_bytes()),
-        _round_trip("awkward text round-trips", tokenizer, awkward),
-        _round_trip("samples round-trip", tokenizer, samples),
-    ]
-
-
-def _round_trip(name: str, tokenizer: Tokenizer, texts: Iterable[str | bytes]) -> Check:
-    count = size = 0
-    for text in texts:
-        data = text.encode() if isinstance(text, str) else text
-        if tokenizer.decode_bytes(tokenizer.encode(text)) != data:
-            return Check(name, False, f"lost: {text[:60]!r}")
-        count, size = count + 1, size + len(data)
-    return Check(name, True, f"{count} texts, {size} bytes")
-
-
-def _random_bytes() -> list[bytes]:
-    generator = random.Random(0)
-    return [generator.randbytes(generator.randrange(1, 200)) for _ in range(1000)]
-
-
-def _special_text(tokenizer: Tokenizer) -> list[str]:
-    """Texts that hold the tokenizer's own special tokens, whole, in a row and cut short."""
-    names = tokenizer.vocabulary.specials[:50]
-    texts = [text for name in names for text in (f"a {name} b", name * 2, name[:-1], name + name[1:])]
-    return [*texts, "".join(names)]
 
 
 def _config(tokenizer: Tokenizer) -> dict[str, Any]:
