@@ -31,7 +31,7 @@ TINY = Config(
 )  # fmt: skip
 
 OBJECTIVES = ("marginal", "gates")
-QUANTIZERS = ("cosine", "ema", "gradient")
+QUANTIZERS = ("cosine", "ema", "gradient")  # whose codes are what they hold
 
 
 def vary(config: Config, **sections: dict[str, Any]) -> Config:

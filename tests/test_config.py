@@ -47,6 +47,7 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
         ("quantizer.searched=32", 32),
         ("training.batch_symbols=512", 512),
         ("quantizer.name=ema", "ema"),
+        ("quantizer.options.decay=0.5", "0.5"),
         ("objective.name=gates", "gates"),
         ("objective.target_rate=0.25", 0.25),
         ("objective.reconstruction=2,8", (2.0, 8.0)),
@@ -57,7 +58,7 @@ def test_an_override_takes_the_type_of_its_setting(assignment: str, value: objec
     config = preset("tiny").override([assignment])
     found: Any = config
     for part in assignment.partition("=")[0].strip().split("."):
-        found = getattr(found, part)
+        found = found[part] if isinstance(found, dict) else getattr(found, part)
     assert found == value
     assert type(found) is type(value)
 
@@ -85,8 +86,10 @@ def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
         ("objective.ramp=1", "needs 2 values"),
         ("objective.name=magic", r"objective\.name must be one of marginal, gates, not 'magic'"),
         ("quantizer.searched=0", r"^quantizer\.searched must be positive"),
-        ("quantizer.name=magic", "cosine, ema, gradient"),
-        ("quantizer.revival=magic", "needs, reservoir"),
+        ("quantizer.revival=magic", "auto, needs, reservoir, none"),
+        ("quantizer.start=magic", "latents, kmeans"),
+        ("quantizer.options=magic", "unknown setting 'quantizer.options'"),
+        ("quantizer.options.deeper.still=1", "unknown setting"),
         ("training.steps=0", r"^training\.steps must be positive"),
         ("model.heads=7", r"^model\.width \(128\) must be a multiple"),
         ("model.character_width=0", r"^model\.character_width must be positive"),
@@ -94,7 +97,7 @@ def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
         ("seed=99999999999999999999", "seed must lie between"),
         ("vocab_size=256", "at least 258"),
         ("model.longest_token=40", "cannot exceed"),
-        ("quantizer.decay=1.5", "between 0 and 1"),
+        ("quantizer.revive_share=1.5", "between 0 and 1"),
     ],
 )
 def test_a_bad_override_is_refused_by_name(assignment: str, message: str) -> None:

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from gqvae.config import QuantizerConfig
 from gqvae.learn.quantizers import Quantizer, make_quantizer
-from gqvae.learn.quantizers.ema import EMAQuantizer
+from gqvae.learn.quantizers.ema import EMAOptions, EMAQuantizer
 from gqvae.learn.quantizers.gradient import GradientQuantizer
 from gqvae.learn.quantizers.reservoir import Reservoir
 
@@ -181,7 +181,7 @@ def test_the_state_is_all_there_is(name: str) -> None:
 @torch.no_grad()
 def test_ema_follows_its_formula() -> None:
     torch.manual_seed(0)
-    quantizer = EMAQuantizer(V, D, 6, 0.25, decay=0.9)
+    quantizer = EMAQuantizer(V, D, QuantizerConfig(code_width=6), EMAOptions(decay=0.9))
     masses, sums = quantizer.masses.tolist(), list(quantizer.sums.clone())
     for step in range(3):
         z, codes = latents(12, seed=step), torch.randint(0, 5, (12,)).tolist()
@@ -199,7 +199,7 @@ def test_ema_follows_its_formula() -> None:
 
 @torch.no_grad()
 def test_a_code_of_ema_that_nobody_uses_stays_where_it_is() -> None:
-    quantizer = EMAQuantizer(V, D, 6, 0.25, decay=0.5)
+    quantizer = EMAQuantizer(V, D, QuantizerConfig(code_width=6), EMAOptions(decay=0.5))
     before = quantizer.codes.clone()
     for _ in range(200):
         quantizer.assign(latents(3), torch.zeros(3, 1, dtype=torch.long), torch.ones(3, 1))

@@ -79,9 +79,12 @@ class QuantizerConfig:
     """The codebook."""
 
     name: str = "cosine"
-    """cosine | ema | gradient (see `gqvae.learn.quantizers`)."""
+    """`gqvae train --quantizer help` lists them."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Settings of that quantizer alone, as text; it knows which there are (`gqvae.learn.quantizers.registry`)."""
     codes: int | None = None
-    """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses."""
+    """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses. A quantizer whose
+    codes are combinations has at least so many."""
     code_width: int = 32
     """d of the low-dimensional quantizers; `gradient` works in the model's width."""
     candidates: int = 4
@@ -90,18 +93,19 @@ class QuantizerConfig:
     """How many of the nearest codes the viterbi segmenter considers."""
     commitment: float = 0.25
     """beta: weight of the term that moves the encoder to the codes."""
-    decay: float = 0.98
-    """Of the moving averages of `ema`."""
     warmup_steps: int = 100
     """First steps run without quantization; their latents start the codes."""
+    start: Literal["latents", "kmeans"] = "latents"
+    """How they do: some of them at random, or the centres of all."""
     revive_every: int = 50
     """Steps between replacements of codes that do not earn their place."""
     revive_until: float = 0.85
     """Share of training after which the codebook is left to settle."""
     revive_share: float = 0.25
     """Largest share of the codebook replaced at once."""
-    revival: Literal["needs", "reservoir"] = "needs"
-    """needs: codes go to the spans the segmentation pays most for; reservoir: the paper's farthest latents."""
+    revival: Literal["auto", "needs", "reservoir", "none"] = "auto"
+    """needs: codes go to the spans the segmentation pays most for; reservoir: the paper's farthest latents; none: they
+    stay. auto: needs, or none where the codes cannot be moved one by one."""
     reservoir_size: int = 32_768
     reservoir_per_step: int = 512
 
@@ -110,9 +114,9 @@ class QuantizerConfig:
             positive(self, "codes")
         not_negative(self, "commitment", "warmup_steps")
         positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
-        share(self, "revive_until", "revive_share", "decay")
-        one_of(self, "name", ("cosine", "ema", "gradient"))
-        one_of(self, "revival", ("needs", "reservoir"))
+        share(self, "revive_until", "revive_share")
+        one_of(self, "start", ("latents", "kmeans"))
+        one_of(self, "revival", ("auto", "needs", "reservoir", "none"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,13 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild a config from `to_dict` (or from JSON). Raises GqvaeError on unknown keys and wrong types."""
-        return typing.cast(Self, _build(cls, values, ""))
+        return typing.cast(Self, build(cls, values, ""))
 
     def difference(self, other: "Settings") -> str:
         """The first setting in which two configs differ, as `key: this, not that`."""
         ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
-        return next((f"{key}: {ours[key]}, not {theirs[key]}" for key in ours if ours[key] != theirs[key]), "none")
+        both = ((key, ours.get(key, "not set"), theirs.get(key, "not set")) for key in ours | theirs)
+        return next((f"{key}: {one}, not {another}" for key, one, another in both if one != another), "none")
 
     def override(self, assignments: Iterable[str]) -> Self:
         """Apply `section.key=value` strings. Raises GqvaeError that lists the valid keys."""
@@ -37,20 +38,23 @@ class Settings:
             target = values
             for section in sections:
                 target = target.get(section) if isinstance(target.get(section), dict) else {}  # type: ignore[assignment]
-            if key not in target or isinstance(target[key], dict):
+            known = key in target or _is_open(type(self), sections)
+            if not known or isinstance(target.get(key), dict):
                 raise GqvaeError(f"unknown setting {path!r}; there are: {', '.join(_flat(self.to_dict()))}")
             target[key] = text.strip()
         return self.from_dict(values)
 
 
-def _build(cls: type, values: Any, prefix: str) -> Any:
+def build(cls: type, values: Any, prefix: str = "") -> Any:
+    """The dataclass `cls` from a table of its fields. Raises GqvaeError on unknown keys and wrong types, which `prefix`
+    names in full."""
     if not isinstance(values, Mapping):
         raise GqvaeError(f"{prefix or 'the config'} must be a table of keys, not {type(values).__name__}")
     hints = typing.get_type_hints(cls)
     names = [item.name for item in dataclasses.fields(cls)]
     unknown = sorted(set(values) - set(names))
     if unknown:
-        raise GqvaeError(f"unknown key {prefix}{unknown[0]}; there are: {', '.join(names)}")
+        raise GqvaeError(f"unknown key {prefix}{unknown[0]}; there are: {', '.join(names) or 'none'}")
     converted = {name: _convert(hints[name], value, f"{prefix}{name}") for name, value in values.items()}
     try:
         return cls(**converted)
@@ -61,12 +65,14 @@ def _build(cls: type, values: Any, prefix: str) -> Any:
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """Bring a JSON value or a command-line string to the type a field declares."""
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, f"{name}.")
+        return build(typing.cast(type, hint), value, f"{name}.")
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     try:
         if origin is types.UnionType:
             inner = next(a for a in arguments if a is not type(None))
             return None if value is None or value == "none" else _convert(inner, value, name)
+        if origin is dict:
+            return {str(key): _as_text(part) for key, part in dict(value).items()}
         if origin is tuple:
             parts = [part for part in value.split(",") if part] if isinstance(value, str) else list(value)
             if arguments[-1] is Ellipsis:  # any number of one type
@@ -89,6 +95,20 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return hint(value)
     except (ValueError, TypeError, KeyError) as error:
         raise GqvaeError(f"{name}: {value!r} is not valid ({error})") from error
+
+
+def _as_text(value: Any) -> str:
+    """A JSON value as the command line would spell it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(_as_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _is_open(cls: Any, sections: Iterable[str]) -> bool:
+    """Whether a section is a table of text whose keys somebody else knows: a field of type dict[str, str]."""
+    for section in sections:
+        cls = typing.get_type_hints(cls).get(section) if dataclasses.is_dataclass(cls) else None
+    return typing.get_origin(cls) is dict
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

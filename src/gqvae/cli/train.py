@@ -16,6 +16,15 @@ class Preset(StrEnum):
     paper = "paper"
 
 
+def _list_quantizers(name: str | None) -> str | None:
+    if name == "help":
+        from gqvae.learn.quantizers.registry import listing
+
+        typer.echo(listing())
+        raise typer.Exit
+    return name
+
+
 def train(
     out: Out,
     corpus: Annotated[
@@ -24,7 +33,10 @@ def train(
     preset: Annotated[Preset, typer.Option(help="Sizes and schedule to start from.")] = Preset.tiny,
     vocab_size: Ids = None,
     objective: Annotated[str | None, typer.Option(help="What trains the gates: marginal or gates.")] = None,
-    quantizer: Annotated[str | None, typer.Option(help="The codebook: cosine, ema or gradient.")] = None,
+    quantizer: Annotated[
+        str | None,
+        typer.Option(callback=_list_quantizers, is_eager=True, help="The codebook: a name, or `help` for a list."),
+    ] = None,
     pattern: Annotated[str | None, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = None,
     base: Annotated[
         str | None, typer.Option(help="Read the tokens of this tokenizer; words:N trains one of N ids first.")

@@ -68,7 +68,7 @@ class NeuralTokenizer:
         ids = []
         for span, code in zip(segmented.spans(piece), segmented.codes, strict=True):
             text = self.alphabet.text(span)
-            if strings[code] == span:
+            if strings[code] == span and text in id_of:  # it is not where no code at all is allowed
                 ids.append(id_of[text])
             else:
                 fewest = spell(text.decode("latin-1"), self._known, self._longest)

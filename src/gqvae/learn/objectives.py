@@ -92,7 +92,7 @@ class Marginal(nn.Module):
         costs = candidate_span_costs(codebook, places[:considered].view_as(candidates.indices), pretokens)
         edges = candidates.log_probs[..., None] - phase.weight * costs - self.model.price
         scores = edges.logsumexp(2)
-        loss = -log_partition(scores).sum() / pretokens.numel()
+        loss = -log_partition(scores).sum() / pretokens.numel() + quantizer.penalty(latents)
         if lexicon is not None and phase.pinned is not None:
             loss = loss + lexicon.spelling_cost(codebook.rows(places[considered:]), phase.pinned)
 
@@ -159,11 +159,11 @@ class Gates(nn.Module):
         assigned = None
         if phase.quantized:
             snapped = self.model.quantizer(latents)
-            vectors, distances = snapped.vectors, snapped.loss
+            vectors, terms = snapped.vectors, snapped.loss.mean() + self.model.quantizer.penalty(latents)
             codes = snapped.indices.view(-1, 1)
             assigned = (codes, torch.ones_like(codes, dtype=latents.dtype))
         else:
-            vectors, distances = self.model.quantizer.continuous(latents), latents.new_zeros(())
+            vectors, terms = self.model.quantizer.continuous(latents), latents.new_zeros(())
         gates = self.model.gate(vectors).sigmoid()
         open_, ends = open_lengths(gates, self.model.longest)
         mask = survival_mask(open_) * within(pretokens.shape[1], self.model.longest, gates.device)
@@ -172,10 +172,10 @@ class Gates(nn.Module):
         characters = -decoded.characters.gather(-1, wanted[..., None])[..., 0]
         reconstruction = (mask * characters).mean()
         length = _length_loss(decoded.lengths, mask.detach(), ends.detach())
-        loss = reconstruction + self._compression(gates) + self.config.length_weight * length + distances.mean()
+        loss = reconstruction + self._compression(gates) + self.config.length_weight * length + terms
 
         spelled = (open_ * ends[..., None]).detach() * span_costs(decoded, pretokens).detach()
-        errors = distances.detach() if phase.quantized else spelled.sum(-1)
+        errors = snapped.distances if phase.quantized else spelled.sum(-1)
         return Outcome(
             loss=loss,
             nats_per_byte=spelled.sum() / pretokens.numel(),

@@ -103,7 +103,14 @@ def exchange(
             _place(quantizer, moves, latents, generator)
             moved = {move.code: move.string for move in moves}
             strings = [moved.get(code, string) for code, string in enumerate(strings)]
-    return Lexicon.of(strings, decoded, longest, quantizer.codes.device)
+    return Lexicon.of(strings, decoded, longest, quantizer.device)
+
+
+def read(model: GQVAE) -> Lexicon:
+    """What the codes stand for where none is moved: what the decoder makes of them now."""
+    with torch.no_grad():
+        decoded = model.decode_codebook().strings()
+    return Lexicon.of(decoded, decoded, model.longest, model.quantizer.device)
 
 
 def _missing(sample: Sample, tokenized: Segmentation, target: float | None) -> float:
@@ -144,5 +151,5 @@ def mean_latents(model: GQVAE, strings: Sequence[str], tokenized: Segmentation, 
 def _place(quantizer: Quantizer, moves: Sequence[Move], latents: Tensor, generator: torch.Generator) -> None:
     spread = latents.std() if latents.numel() > 1 else torch.ones(())
     noisy = latents + NOISE * spread * torch.randn(latents.shape, generator=generator)
-    device = quantizer.codes.device
+    device = quantizer.device
     quantizer.replace(torch.tensor([move.code for move in moves], device=device), noisy.to(device))

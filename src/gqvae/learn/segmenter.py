@@ -110,7 +110,7 @@ class Segmenter:
 def encode(model: GQVAE, pieces: Sequence[str]) -> list[Tensor]:
     """The latents (T, D) of each pretoken, on the CPU."""
     latents: dict[int, Tensor] = {}
-    for indices, batch in _batches(pieces, model.quantizer.codes.device):
+    for indices, batch in _batches(pieces, model.quantizer.device):
         latents |= zip(indices, model.encode(batch).cpu(), strict=True)
     return [latents[index] for index in range(len(pieces))]
 

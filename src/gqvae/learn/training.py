@@ -23,8 +23,9 @@ from gqvae.learn import checkpoint, metrics, rate
 from gqvae.learn.data import Batches, Sample
 from gqvae.learn.model import GQVAE
 from gqvae.learn.objectives import Outcome, Phase, make_objective
+from gqvae.learn.quantizers import registry
 from gqvae.learn.quantizers.reservoir import Reservoir
-from gqvae.learn.revival import exchange
+from gqvae.learn.revival import exchange, read
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Segmenter
 from gqvae.learn.stacked import prepare_base
@@ -40,6 +41,7 @@ def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = No
 
     workers: processes that count a large corpus; None for one a core.
     """
+    registry.check(config)
     run = Run.prepare(out, config, corpus, workers or os.cpu_count() or 1)
     fit(run)
     return run
@@ -113,6 +115,7 @@ class Trainer:
             usage=torch.zeros(model.quantizer.size, device=device), lexicon=None,
         )  # fmt: skip
         self.reservoir = reservoir
+        self.revival = registry.revival(quantizer)
         self.batches = Batches(run.table, settings.count_exponent, settings.batch_symbols)
         # fixed, whatever the generator has been through: a resumed run measures on the same sample
         self.measured = Sample.of(run.measured, MEASURE_PRETOKENS, torch.Generator().manual_seed(self.config.seed))
@@ -140,6 +143,7 @@ class Trainer:
         state, config = self.state, self.config
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * learning_rate_at(config, state.step)
+        self.model.quantizer.begin_step(state.step, config.seed)
         batch = self.batches.draw(state.generator).to(self.fabric.device)
         quantized = state.step >= config.quantizer.warmup_steps
         phase = Phase(quantized, weight_at(config, state.step), state.lexicon, self._pinned())
@@ -157,7 +161,6 @@ class Trainer:
 
     def _keep_score(self, outcome: Outcome) -> None:
         """What later steps need of this one: assignments, and latents for the reservoir."""
-        quantizer = self.config.quantizer
         if outcome.assigned is None:
             # before there are codes, no latent is far from one: keep a random handful
             errors = torch.rand(len(outcome.latents), generator=self.state.generator)
@@ -166,7 +169,7 @@ class Trainer:
             codes, weights = outcome.assigned
             self.model.quantizer.assign(outcome.latents, codes, weights)
             self.state.usage.index_add_(0, codes.flatten(), weights.flatten())
-            if quantizer.revival == "reservoir":
+            if self.revival == "reservoir":
                 self.reservoir.offer(outcome.latents, outcome.errors)
         self.window.append(replace(outcome, latents=outcome.latents[:0], errors=outcome.errors[:0], assigned=None))
 
@@ -178,8 +181,11 @@ class Trainer:
             return
         settled = state.step >= quantizer.revive_until * self.config.training.steps
         if since == 0:
-            self._set_codes(torch.arange(self.model.quantizer.size))
-        if quantizer.revival == "needs":
+            self.model.quantizer.start(self.reservoir.latents, state.generator)
+        if self.revival == "none":
+            self.reservoir.empty()
+            state.lexicon = read(self.model)
+        elif self.revival == "needs":
             self.reservoir.empty()
             sample = Sample.of(self.run.table, self.config.training.sample_pretokens, state.generator)
             share, target = 0.0 if settled else quantizer.revive_share, self.config.objective.target_bytes_per_token

@@ -1,27 +1,29 @@
 """Low-dimensional, normalised codes compared by cosine (ViT-VQGAN, arXiv 2110.04627, section 3.2)."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gqvae.config import QuantizerConfig
 from gqvae.learn.quantizers.base import Quantizer
 
 
 class CosineQuantizer(Quantizer):
-    """Unit codes of d dimensions under a learned temperature: the softmax over codes is a classifier.
+    """Low-dimensional unit codes by cosine (ViT-VQGAN).
 
-    Search costs d / D of the full width, and the scale of the latents cannot run away.
+    Under a learned temperature the softmax over codes is a classifier. Search costs d / D of the full width, and the
+    scale of the latents cannot run away. Quantizers that make their codes otherwise inherit from it and say `points`.
     """
 
-    def __init__(self, size: int, width: int, code_width: int, commitment: float) -> None:
-        super().__init__()
-        self.size, self.commitment = size, commitment
-        self.project_in = nn.Linear(width, code_width)
-        self.project_out = nn.Linear(code_width, width)
+    def __init__(self, size: int, width: int, config: QuantizerConfig, options: Any) -> None:
+        super().__init__(size, width, config, options)
+        self.project_in = nn.Linear(width, config.code_width)
+        self.project_out = nn.Linear(config.code_width, width)
         self.log_scale = nn.Parameter(torch.tensor(math.log(12.0)))
-        self._hold_codes(F.normalize(torch.randn(size, code_width), dim=-1))
+        self._hold_codes(F.normalize(torch.randn(size, config.code_width), dim=-1))
 
     def _hold_codes(self, codes: Tensor) -> None:
         self.codes = nn.Parameter(codes)
@@ -36,9 +38,13 @@ class CosineQuantizer(Quantizer):
         return expanded
 
     def keys(self) -> tuple[Tensor, Tensor]:
-        return F.normalize(self.codes, dim=-1) * self.log_scale.exp(), self.codes.new_zeros(self.size)
+        points = self.points()
+        return F.normalize(points, dim=-1) * self.log_scale.exp(), points.new_zeros(len(points))
 
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
         codebook = 1 - F.cosine_similarity(projected.detach(), nearest, dim=-1)
         commitment = 1 - F.cosine_similarity(projected, nearest.detach(), dim=-1)
         return codebook + self.commitment * commitment
+
+    def statistics(self) -> dict[str, float]:
+        return {"scale": self.log_scale.exp().item()}

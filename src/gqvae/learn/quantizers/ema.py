@@ -1,23 +1,39 @@
 """Low-dimensional, normalised codes that follow moving averages of their latents (arXiv 1711.00937, appendix A.1)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gqvae.config import QuantizerConfig
 from gqvae.learn.quantizers.cosine import CosineQuantizer
+from gqvae.settings import share
+
+
+@dataclass(frozen=True)
+class EMAOptions:
+    decay: float = 0.98
+    """Of the moving averages."""
+
+    def __post_init__(self) -> None:
+        share(self, "decay")
 
 
 class EMAQuantizer(CosineQuantizer):
-    """n <- decay n + (1 - decay) count, m <- decay m + (1 - decay) sum of latents, code = m / |m|."""
+    """Low-dimensional unit codes that follow moving averages of their latents.
 
+    n <- decay n + (1 - decay) count, m <- decay m + (1 - decay) sum of latents, code = m / |m|."""
+
+    Options = EMAOptions
     masses: Tensor
     sums: Tensor
     FRESH_MASS = 3.0
     """Of a code just placed, so that the latents it takes over do not drag it back at once."""
 
-    def __init__(self, size: int, width: int, code_width: int, commitment: float, decay: float) -> None:
-        self.decay = decay
-        super().__init__(size, width, code_width, commitment)
+    def __init__(self, size: int, width: int, config: QuantizerConfig, options: EMAOptions) -> None:
+        super().__init__(size, width, config, options)
+        self.decay = options.decay
 
     def _hold_codes(self, codes: Tensor) -> None:
         self.register_buffer("codes", codes)

@@ -1,23 +1,48 @@
 """The paper's quantizer: nearest code by Euclidean distance in the full width, codes moved by gradient."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from gqvae.learn.quantizers.base import Quantizer
+from gqvae.config import QuantizerConfig
+from gqvae.learn.quantizers.base import Quantized
+from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
+from gqvae.settings import not_negative, one_of
 
 
-class GradientQuantizer(Quantizer):
-    """VQ-VAE (arXiv 1711.00937, equation 3): ||sg z - e||^2 + beta ||z - sg e||^2.
+@dataclass(frozen=True)
+class GradientOptions:
+    legacy: bool = False
+    """The authors' weighting, which has the two sides swapped: the commitment scales what moves the codes."""
+    path: Literal["straight", "rotation", "diveq"] = "straight"
+    """How the gradient gets from the code to the latent: unchanged; turned and stretched with the latent (rotation trick,
+    arXiv 2410.06424); or through the distance between them (DiVeQ, arXiv 2509.26469), which moves codes and latents
+    without further terms."""
+    variance: float = 0.005
+    """diveq: of the noise on the direction to the code."""
 
-    The authors' code swaps the two names, so that its beta scales the side that moves the codes; this is the standard
-    form. Its warm-up and reservoir are the trainer's (`reservoir`).
+    def __post_init__(self) -> None:
+        one_of(self, "path", ("straight", "rotation", "diveq"))
+        not_negative(self, "variance")
+
+
+class GradientQuantizer(EuclideanQuantizer):
+    """Codes of the model's width by Euclidean distance, moved by gradient: the paper's.
+
+    VQ-VAE (arXiv 1711.00937, equation 3): ||sg z - e||^2 + beta ||z - sg e||^2. With `revival=reservoir` it is the
+    paper's, whose warm-up and reservoir are the trainer's.
     """
 
-    def __init__(self, size: int, width: int, commitment: float) -> None:
-        super().__init__()
-        self.size, self.commitment = size, commitment
+    Options = GradientOptions
+    of_gates = ("legacy", "path", "variance")
+
+    def __init__(self, size: int, width: int, config: QuantizerConfig, options: GradientOptions) -> None:
+        super().__init__(size, width, config, options)
         self.codes = nn.Parameter(torch.randn(size, width))
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.options = options
 
     def project(self, latents: Tensor) -> Tensor:
         return latents
@@ -25,12 +50,35 @@ class GradientQuantizer(Quantizer):
     def expand(self, codes: Tensor) -> Tensor:
         return codes
 
-    def keys(self) -> tuple[Tensor, Tensor]:
-        # -||z - e||^2 / 2 up to a term that all codes share: one matrix product, no (N, V, D) tensor
-        codes = self.codes * self.log_scale.exp()
-        return codes, -(self.codes * codes).sum(1) / 2
-
     def loss(self, projected: Tensor, nearest: Tensor) -> Tensor:
+        if self.options.path == "diveq":
+            return projected.new_zeros(projected.shape[:-1])
+        if not self.options.legacy:
+            return super().loss(projected, nearest)
         codebook = (projected.detach() - nearest).square().mean(-1)
-        commitment = (projected - nearest.detach()).square().mean(-1)
-        return codebook + self.commitment * commitment
+        return (projected - nearest.detach()).square().mean(-1) + self.commitment * codebook
+
+    def forward(self, latents: Tensor) -> Quantized:
+        found = super().forward(latents)
+        apart = (latents - self.codes[found.indices]).detach().square().mean(-1)
+        return Quantized(found.vectors, found.indices, found.loss, apart)
+
+    def connect(self, projected: Tensor, nearest: Tensor) -> Tensor:
+        if self.options.path == "rotation":
+            from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
+
+            rotated: Tensor = rotate_to(projected, nearest.detach())
+            return rotated
+        if self.options.path == "diveq":
+            return self._toward(projected, nearest)
+        return super().connect(projected, nearest)
+
+    def _toward(self, latents: Tensor, nearest: Tensor) -> Tensor:
+        """As far as the code, in nearly its direction: z + ||e - z|| sg(v / ||v||), v = e - z + noise."""
+        apart = nearest - latents
+        noise = torch.zeros(apart.shape)
+        if self.exploring:
+            noise = torch.randn(apart.shape, generator=self.noise) * self.options.variance**0.5
+        direction = F.normalize((apart + noise.to(apart)).detach(), dim=-1)
+        reached: Tensor = latents + torch.linalg.vector_norm(apart, dim=-1, keepdim=True) * direction
+        return reached
