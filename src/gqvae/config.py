@@ -83,8 +83,8 @@ class QuantizerConfig:
     options: dict[str, str] = field(default_factory=dict)
     """Settings of that quantizer alone, as text; it knows which there are (`gqvae.learn.quantizers.registry`)."""
     codes: int | None = None
-    """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses. A quantizer whose
-    codes are combinations has at least so many."""
+    """V. None: what the vocabulary size leaves after bytes and specials, plus the bytes the text uses. A
+    quantizer whose codes are combinations has at least so many."""
     code_width: int = 32
     """d of the low-dimensional quantizers; `gradient` works in the model's width."""
     candidates: int = 4

@@ -89,8 +89,8 @@ class Quantizer(nn.Module):
         """Raise GqvaeError for settings that cannot work together."""
         if not cls.movable and config.quantizer.revival in ("needs", "reservoir"):
             raise GqvaeError(
-                f"quantizer.revival={config.quantizer.revival} moves single codes, and those of {config.quantizer.name} "
-                "do not move by themselves: leave it at auto"
+                f"quantizer.revival={config.quantizer.revival} moves single codes, and those of "
+                f"{config.quantizer.name} do not move by themselves: leave it at auto"
             )
         default = cls.Options()
         for name in cls.of_gates:

@@ -29,7 +29,7 @@ class GumbelOptions:
 
 
 class GumbelQuantizer(CosineQuantizer):
-    """Codes drawn from a softmax by Gumbel noise, kept near uniform by a divergence (what summaries of GQ-VAE describe).
+    """Codes drawn from a softmax by Gumbel noise, kept near uniform by a divergence (summaries of GQ-VAE have it).
 
     Under the objective `gates` the code drawn is decoded, with the gradient of the softmax at the temperature. Under
     `marginal`, which weighs each candidate by its probability, chance decides which are considered: a sample without

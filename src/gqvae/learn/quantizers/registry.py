@@ -7,8 +7,8 @@ A package registers one by an entry point of the group `gqvae.quantizers`, whose
 """
 
 import inspect
-from importlib.metadata import entry_points
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, Literal, cast
 
 from gqvae.config import Config, QuantizerConfig
