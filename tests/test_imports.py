@@ -26,6 +26,8 @@ ORDER = [
     "gqvae.pretokens",
     "gqvae.vocabulary",
     "gqvae.tokenizer",
+    "gqvae.shards",
+    "gqvae.encoding",
     "gqvae.verify",
     "gqvae.export",
     "gqvae.evaluation",

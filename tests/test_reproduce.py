@@ -14,10 +14,9 @@ import pytest
 
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
-from gqvae.files import read_json
+from gqvae.files import locked, read_json
 from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan
 from gqvae.reproduce.results import bits_at, pairs
-from gqvae.reproduce.schedule import locked
 from gqvae.reproduce.settings import SIZES, ReproduceSettings
 from gqvae.reproduce.workspace import Workspace
 

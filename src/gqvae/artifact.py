@@ -54,20 +54,7 @@ class Content:
 
 def write(folder: Path, content: Content) -> Path:
     """Write `content` (its sha256 is computed here) to `folder/gqvae.json`, atomically; returns the path."""
-    vocabulary, scores = content.vocabulary, content.scores
-    learned = zip(vocabulary.learned, scores[BYTES:], strict=True)
-    document: dict[str, Any] = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "name": content.name,
-        "pattern": {"name": content.pattern, "regex": PATTERNS[content.pattern]},
-        "specials": list(vocabulary.specials),
-        "byte_scores": scores[:BYTES],
-        "learned": [[_to_json(token), score] for token, score in learned],
-        "provenance": content.provenance,
-        "self_test": [[_to_json(sample), ids] for sample, ids in content.self_test],
-    }
-    document["sha256"] = _digest(document)
+    document = _document(content)
     path = folder / FILE_NAME
     try:
         with replacing(path) as temporary:
@@ -75,6 +62,12 @@ def write(folder: Path, content: Content) -> Path:
     except OSError as error:
         raise GqvaeError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def sha256(content: Content) -> str:
+    """The field `sha256` of the file that `write` makes of `content`."""
+    digest: str = _document(content)["sha256"]
+    return digest
 
 
 def read(path: Path) -> Content:
@@ -89,6 +82,23 @@ def read(path: Path) -> Content:
         return _content(document)
     except (GqvaeError, RecursionError) as error:
         raise GqvaeError(f"{path}: {error}") from error
+
+
+def _document(content: Content) -> dict[str, Any]:
+    vocabulary, scores = content.vocabulary, content.scores
+    learned = zip(vocabulary.learned, scores[BYTES:], strict=True)
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "name": content.name,
+        "pattern": {"name": content.pattern, "regex": PATTERNS[content.pattern]},
+        "specials": list(vocabulary.specials),
+        "byte_scores": scores[:BYTES],
+        "learned": [[_to_json(token), score] for token, score in learned],
+        "provenance": content.provenance,
+        "self_test": [[_to_json(sample), ids] for sample, ids in content.self_test],
+    }
+    return document | {"sha256": _digest(document)}
 
 
 def _parse(path: Path) -> Any:

@@ -105,6 +105,21 @@ class Corpus:
                     raise item
 
 
+class TextHash:
+    """The SHA-256 of documents: of each its UTF-8, then the length of that (8 bytes, big-endian)."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, document: bytes) -> None:
+        self._hash.update(document)
+        self._hash.update(len(document).to_bytes(8, "big"))
+
+    def hexdigest(self) -> str:
+        """The hash of all documents so far; more may follow."""
+        return self._hash.hexdigest()
+
+
 def is_held_out(document: str, fraction: float) -> bool:
     """Whether a document belongs to the held-out share of a corpus, about `fraction` (0..1) of all documents.
 

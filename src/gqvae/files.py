@@ -11,6 +11,9 @@ from typing import Any
 
 from gqvae.errors import GqvaeError
 
+LOCK = "lock"
+"""The file that marks a folder as in use while a process holds a lock on it."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -43,6 +46,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made if need be, as in use. Raises GqvaeError where another process holds it."""
+    import fcntl  # not on Windows, where the rest of this file works
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,29 +1,66 @@
-"""Encoding a batch of texts in several processes."""
+"""Work shared out over processes, in order and in bounded memory."""
 
+import os
+import signal
+import threading
 from array import array
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import connection, parent_process
+from typing import Any, TypeVar
+
+from gqvae.errors import GqvaeError
 
 Encode = Callable[[str | bytes], list[int]]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _GROUP_CHARACTERS = 1 << 18  # large enough to hide the cost of sending, small enough to share out evenly
-_encode: Encode
+_function: Callable[[Any], Any]
 
 
-def encode_in_processes(encode: Encode, texts: list[str | bytes], workers: int) -> list[list[int]]:
+def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+    """Like the builtin `map`, in `workers` processes; with fewer than two in this one.
+
+    No more than two items a process are read ahead. `function` is sent once to each process, items and results travel,
+    so all must be picklable.
+
+    Raises GqvaeError where a process dies, and whatever `function` raises.
+    """
+    if workers < 2:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[_Result]] = deque()
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(function,)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(_call, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def encode_in_processes(encode: Encode, texts: Iterable[str | bytes], workers: int) -> list[list[int]]:
     """`[encode(text) for text in texts]`, shared out over `workers` processes. `encode` must be picklable."""
     results: list[list[int]] = []
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(encode,)) as pool:
-        for ids, counts in pool.map(_encode_group, _groups(texts)):
-            flat = ids.tolist()
-            start = 0
-            for count in counts:
-                results.append(flat[start : start + count])
-                start += count
+    for ids, counts in map_in_processes(partial(_encode_group, encode=encode), _groups(texts), workers):
+        flat = ids.tolist()
+        start = 0
+        for count in counts:
+            results.append(flat[start : start + count])
+            start += count
     return results
 
 
-def _groups(texts: list[str | bytes]) -> Iterator[list[str | bytes]]:
+def _groups(texts: Iterable[str | bytes]) -> Iterator[list[str | bytes]]:
     group: list[str | bytes] = []
     size = 0
     for text in texts:
@@ -36,17 +73,31 @@ def _groups(texts: list[str | bytes]) -> Iterator[list[str | bytes]]:
         yield group
 
 
-def _start(encode: Encode) -> None:
-    global _encode
-    _encode = encode
-
-
-def _encode_group(texts: list[str | bytes]) -> "tuple[array[int], list[int]]":
+def _encode_group(texts: list[str | bytes], encode: Encode) -> "tuple[array[int], list[int]]":
     """The ids of all texts end to end, and how many each has. (An array travels much faster than a list.)"""
     ids = array("I")
     counts = []
     for text in texts:
-        encoded = _encode(text)
+        encoded = encode(text)
         ids.extend(encoded)
         counts.append(len(encoded))
     return ids, counts
+
+
+def _start(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes would wait for work for ever if their parent were killed."""
+    parent = parent_process()
+    if parent:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _call(item: Any) -> Any:
+    return _function(item)

@@ -84,6 +84,11 @@ class Tokenizer:
         """The id of every special token by name."""
         return dict(self.vocabulary.special_ids)
 
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the file this was loaded from, or else of the one that `save` would write."""
+        return artifact.sha256(self._content())
+
     # Encoding
 
     def encode(
@@ -178,12 +183,7 @@ class Tokenizer:
 
     def save(self, folder: str | Path) -> Path:
         """Write the tokenizer to `folder/gqvae.json`, with samples it must re-encode when loaded."""
-        texts = [*(text.encode() for text in AWKWARD_TEXT), *AWKWARD_BYTES]
-        samples = [(text, self.encode(text)) for text in texts]
-        content = artifact.Content(
-            self.vocabulary, list(self.scores), self.pattern, self.name, self.provenance, samples
-        )
-        return artifact.write(Path(folder), content)
+        return artifact.write(Path(folder), self._content())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
@@ -199,12 +199,18 @@ class Tokenizer:
             tokenizer = cls(content.vocabulary, content.scores, content.pattern, content.name, content.provenance)
         except GqvaeError as error:
             raise GqvaeError(f"{path}: {error}") from error
+        tokenizer.sha256 = content.sha256  # samples of other versions may differ from ours
         for sample, ids in content.self_test:
             if tokenizer.encode(sample) != ids:
                 raise GqvaeError(f"{path}: self-test failed: {sample[:40]!r} no longer encodes to its ids")
         return tokenizer
 
     # The inside
+
+    def _content(self) -> artifact.Content:
+        texts = [*(text.encode() for text in AWKWARD_TEXT), *AWKWARD_BYTES]
+        samples = [(text, self.encode(text)) for text in texts]
+        return artifact.Content(self.vocabulary, list(self.scores), self.pattern, self.name, self.provenance, samples)
 
     @cached_property
     def _bytes_of(self) -> dict[int, bytes]:

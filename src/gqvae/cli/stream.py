@@ -1,15 +1,80 @@
-"""encode and decode: filters between bytes and ids."""
+"""encode and decode: between bytes and ids, as filters or from a corpus to files."""
 
 import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from gqvae.cli.app import Between, Tok
+from gqvae.cli.app import INPUTS, BadDocuments, Between, Field, OnError, Tok, corpus_of, report_skips
 from gqvae.errors import GqvaeError
 
 
-def encode(tokenizer: Tok, separator: Between = None) -> None:
-    """Encode stdin, a line of ids a document."""
+class Format(StrEnum):
+    bin = "bin"
+    parquet = "parquet"
+
+
+def encode(
+    tokenizer: Tok,
+    corpus: Annotated[
+        list[str] | None, typer.Argument(metavar="CORPUS", help=f"With --out, the text: {INPUTS}.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Encode CORPUS to token shards in this folder.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="bin: uint16 or uint32 and offsets; parquet: a row a document.")
+    ] = Format.bin,
+    end: Annotated[
+        str, typer.Option(metavar="NAME", help="The special token after every document; '': nothing.")
+    ] = "<|endoftext|>",
+    shard_bytes: Annotated[int, typer.Option(min=1, help="The most text in a shard.")] = 1 << 28,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            help=r"Of stdin: exact bytes between documents (\n \r \t \0 \\ \xNN); default: it is one. Of CORPUS: the "
+            "line of .txt that ends a document, default <|endoftext|>; '': a file is a document."
+        ),
+    ] = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+) -> None:
+    """Encode stdin, a line of ids a document; or a corpus to files.
+
+    With --out, CORPUS goes to token shards that numpy maps into memory (gqvae.shards reads them). The options from
+    --format to --resume, --field and --on-error are for that.
+    """
+    if out is None:
+        if corpus or workers or resume:
+            raise typer.BadParameter("CORPUS, --workers and --resume need --out FOLDER: without it, encode reads stdin")
+        _encode_stdin(tokenizer, separator)
+    elif not corpus:
+        raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
+    else:
+        import os
+
+        from gqvae.encoding import encode_corpus
+        from gqvae.terminal import progress, say
+        from gqvae.tokenizer import load
+
+        text = corpus_of(corpus, separator, field, on_error)
+        made = encode_corpus(
+            load(tokenizer), progress("encoding", text.documents()), out,
+            end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
+            workers=workers or os.cpu_count() or 1,
+        )  # fmt: skip
+        report_skips(text)
+        documents, tokens, size = (
+            sum(getattr(shard, key) for shard in made.shards) for key in ("documents", "tokens", "bytes")
+        )
+        say(f"{documents:,} documents, {size:,} bytes, {tokens:,} tokens in {len(made.shards)} shards: {out}")
+
+
+def _encode_stdin(tokenizer: str, separator: str | None) -> None:
     from gqvae.streams import split_stream
     from gqvae.tokenizer import load
 

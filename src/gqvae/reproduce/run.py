@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.evaluation.intrinsic import read_parallel
-from gqvae.files import write_json
+from gqvae.files import locked, write_json
 from gqvae.reproduce.report import write_report
 from gqvae.reproduce.results import results_of
-from gqvae.reproduce.schedule import locked, run_cells
+from gqvae.reproduce.schedule import run_cells
 from gqvae.reproduce.settings import ReproduceSettings
 from gqvae.reproduce.workspace import Workspace
 

@@ -4,15 +4,11 @@ A cell that fails is reported and does not sink the rest; what needed it is left
 same command: finished cells are not done again, and the training of a tokenizer continues from its last checkpoint.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from gqvae.errors import GqvaeError
 from gqvae.reproduce import cells
 from gqvae.reproduce.plan import Cell, plan, with_failures
 from gqvae.reproduce.workspace import Workspace
@@ -95,15 +91,3 @@ class _Schedule:
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return lines[-1] if lines else "no reason given"
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder as in use. Raises GqvaeError where another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GqvaeError(f"another comparison is at work in {folder}: wait for it, or stop it") from None
-        yield

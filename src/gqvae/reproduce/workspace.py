@@ -14,7 +14,7 @@ from typing import Any
 
 from gqvae.corpus import Corpus, write_parts
 from gqvae.errors import GqvaeError
-from gqvae.files import read_json, write_json
+from gqvae.files import LOCK, read_json, write_json
 from gqvae.reproduce.settings import ReproduceSettings
 
 
@@ -32,7 +32,7 @@ class Workspace:
         if self.about.exists():
             self._check(settings, inputs)
             return
-        if self.folder.exists() and any(path.name != "lock" for path in self.folder.iterdir()):
+        if self.folder.exists() and any(path.name != LOCK for path in self.folder.iterdir()):
             raise GqvaeError(f"{self.folder} holds other files: give a folder of its own")
         chosen = _first(documents, settings.most_bytes)
         training, held_out = write_parts(chosen, settings.held_out, self.folder / "corpus")

@@ -1,0 +1,251 @@
+"""A corpus -> token shards (`gqvae.shards`): resumable, in bounded memory, over any number of processes.
+
+Which document goes to which shard follows from the documents alone, so that the shards are the same to the byte however
+the work was shared out, and whether or not it was interrupted:
+
+- a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone;
+- it therefore has at most that many tokens, and ends of documents;
+- its documents travel in batches of about a megabyte, whose ids any `map` that keeps the order may compute.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Protocol
+
+from gqvae import __version__
+from gqvae.corpus import TextHash
+from gqvae.errors import GqvaeError
+from gqvae.files import LOCK, locked
+from gqvae.parallel import map_in_processes
+from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files, file_sha256
+from gqvae.tokenizer import Tokenizer
+
+SHARD_BYTES = 1 << 28
+END = "<|endoftext|>"
+_BATCH_BYTES = 1 << 20
+_PARTIAL = ".partial"  # a shard that is being written
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents of one shard that follow each other; corpus_sha256 is that of all text up to their end."""
+
+    shard: int
+    documents: list[bytes]
+    corpus_sha256: str
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The ids of a batch, end to end, and how many each document has."""
+
+    shard: int
+    ids: "array[int]"
+    lengths: "array[int]"
+    bytes: int
+    corpus_sha256: str
+
+
+class OrderedMap(Protocol):
+    """What computes the batches: like the builtin `map`, results in the order of the items."""
+
+    def __call__(self, function: Callable[[Batch], Encoded], batches: Iterable[Batch], /) -> Iterable[Encoded]: ...
+
+
+def encode_corpus(
+    tokenizer: Tokenizer,
+    documents: Iterable[str],
+    folder: str | Path,
+    *,
+    end: str | None = END,
+    format: str = "bin",
+    shard_bytes: int = SHARD_BYTES,
+    resume: bool = False,
+    workers: int = 0,
+    map: OrderedMap | None = None,
+) -> Index:
+    """Encode all documents to shards in `folder`; returns what index.json says.
+
+    Args:
+        end: the special token that follows every document, or None for nothing. The text of a special token in a
+            document is ordinary text.
+        format: "bin" or "parquet".
+        shard_bytes: the most UTF-8 bytes of text in a shard; a document that is longer has one of its own.
+        resume: go on with what an interrupted call has left, given the same tokenizer, text and options. Finished
+            shards are checked and kept; their text is read, not encoded.
+        workers: processes; 0 or 1 encodes in this one.
+        map: computes the batches instead, for example on other machines.
+
+    Raises:
+        GqvaeError: the folder is in use, holds other things, or was begun with another tokenizer, text or options;
+            a finished shard is damaged; a document holds a lone surrogate.
+    """
+    folder = Path(folder)
+    ordered = map or partial(_in_processes, workers=workers)
+    maker = _maker(tokenizer, end, format, shard_bytes)
+    with locked(folder):
+        index = _begin(folder, maker, resume)
+        batches = _after(index, plan(documents, shard_bytes), folder)
+        encoded = ordered(partial(encode_batch, tokenizer=tokenizer, end=maker.end), batches)
+        for number, group in groupby(encoded, key=attrgetter("shard")):
+            index.shards.append(_write_shard(folder, number, maker, group))
+            index.write(folder)
+        index = replace(index, complete=True)
+        index.write(folder)
+    return index
+
+
+def plan(documents: Iterable[str], shard_bytes: int) -> Iterator[Batch]:
+    """Cut the documents into batches that never cross the end of a shard."""
+    text = TextHash()
+    shard = in_shard = in_batch = 0
+    batch: list[bytes] = []
+    for number, document in enumerate(documents, 1):
+        data = _utf8(document, number)
+        full = in_shard + len(data) > shard_bytes and in_shard > 0
+        if batch and (full or in_batch >= _BATCH_BYTES):
+            yield Batch(shard, batch, text.hexdigest())
+            batch, in_batch = [], 0
+        if full:
+            shard, in_shard = shard + 1, 0
+        text.update(data)
+        batch.append(data)
+        in_batch += len(data)
+        in_shard += len(data)
+    if batch:
+        yield Batch(shard, batch, text.hexdigest())
+
+
+def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
+    """The ids of a batch, each document followed by the id `end`."""
+    ids, lengths = array("H" if tokenizer.vocab_size <= 1 << 16 else "I"), array("q")
+    for document in batch.documents:
+        before = len(ids)
+        ids.extend(tokenizer.encode(document))
+        if end is not None:
+            ids.append(end)
+        lengths.append(len(ids) - before)
+    return Encoded(batch.shard, ids, lengths, sum(map(len, batch.documents)), batch.corpus_sha256)
+
+
+def _in_processes(function: Callable[[Batch], Encoded], batches: Iterable[Batch], workers: int) -> Iterator[Encoded]:
+    return map_in_processes(function, batches, workers)
+
+
+def _maker(tokenizer: Tokenizer, end: str | None, format: str, shard_bytes: int) -> Maker:
+    if format not in FORMATS:
+        raise GqvaeError(f"unknown format {format!r}; there are {', '.join(FORMATS)}")
+    if shard_bytes < 1:
+        raise GqvaeError(f"shards of {shard_bytes} bytes of text: give at least 1")
+    if end is not None and end not in tokenizer.special_ids:
+        known = ", ".join(tokenizer.special_ids) or "none"
+        raise GqvaeError(f"{tokenizer.name} has no special token {end!r} to end a document (it has: {known})")
+    id_ = None if end is None else tokenizer.special_ids[end]
+    return Maker(tokenizer.name, tokenizer.sha256, tokenizer.vocab_size, id_, format, shard_bytes, __version__)
+
+
+def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
+    """The index to go on with; removes what a killed process has left half-written."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix == _PARTIAL or path.name.startswith(f".{INDEX}."):
+            path.unlink()
+    if not (folder / INDEX).exists():
+        others = [path.name for path in folder.iterdir() if path.name != LOCK]
+        if others:
+            raise GqvaeError(f"{folder} holds other files ({', '.join(sorted(others)[:3])}): give a folder of its own")
+        index = Index(maker, [], complete=False)
+        index.write(folder)
+        return index
+    if not resume:
+        raise GqvaeError(f"{folder} holds shards already: resume, or give another folder")
+    index = Index.read(folder)
+    if index.maker != maker:
+        changed = [key for key, value in vars(maker).items() if getattr(index.maker, key) != value]
+        raise GqvaeError(f"{folder} was begun with another {changed[0]}: repeat that, or give another folder")
+    check_files(folder, index.shards)
+    return index
+
+
+def _after(index: Index, batches: Iterable[Batch], folder: Path) -> Iterator[Batch]:
+    """The batches of the shards that are not finished, once the text of those that are has proven the same."""
+    finished, seen = len(index.shards), 0
+    other = GqvaeError(f"{folder} was begun with another text: give the same, or another folder")
+    for number, group in groupby(batches, key=attrgetter("shard")):
+        if number >= finished and index.complete:
+            raise other
+        if number >= finished:
+            yield from group
+            continue
+        for batch in group:
+            last = batch.corpus_sha256
+        if last != index.shards[number].corpus_sha256:
+            raise other
+        seen = number + 1
+    if seen < finished:
+        raise other
+
+
+def _write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encoded]) -> Shard:
+    """Write one shard and put it in its place when it is whole."""
+    names = [f"{number:05}.bin", f"{number:05}.offsets.npy"] if maker.format == "bin" else [f"{number:05}.parquet"]
+    partial_paths = [folder / (name + _PARTIAL) for name in names]
+    opened: Callable[..., AbstractContextManager[Callable[[Encoded], None]]]
+    opened = _bin if maker.format == "bin" else _parquet
+    documents = tokens = size = 0
+    with opened(maker, *partial_paths) as write:
+        for part in parts:
+            write(part)
+            documents, tokens, size = documents + len(part.lengths), tokens + len(part.ids), size + part.bytes
+            corpus_sha256 = part.corpus_sha256
+    files = {name: file_sha256(path) for name, path in zip(names, partial_paths, strict=True)}
+    for name, path in zip(names, partial_paths, strict=True):
+        path.replace(folder / name)
+    return Shard(documents, tokens, size, corpus_sha256, files)
+
+
+@contextmanager
+def _bin(maker: Maker, ids: Path, offsets: Path) -> Iterator[Callable[[Encoded], None]]:
+    import numpy
+
+    lengths = array("q", [0])
+    with ids.open("wb") as file:
+
+        def write(part: Encoded) -> None:
+            numpy.asarray(part.ids, dtype=maker.dtype).tofile(file)
+            lengths.extend(part.lengths)
+
+        yield write
+    with offsets.open("wb") as file:
+        numpy.save(file, numpy.cumsum(lengths, dtype="<i8"))
+
+
+@contextmanager
+def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
+    import numpy
+    import pyarrow
+    import pyarrow.parquet
+
+    kind = pyarrow.uint16() if maker.dtype == "<u2" else pyarrow.uint32()
+    schema = pyarrow.schema({"ids": pyarrow.list_(kind)})
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+
+        def write(part: Encoded) -> None:
+            offsets = numpy.cumsum([0, *part.lengths], dtype=numpy.int32)
+            column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids), kind))
+            file.write_table(pyarrow.table([column], schema=schema))
+
+        yield write
+
+
+def _utf8(document: str, number: int) -> bytes:
+    try:
+        return document.encode()
+    except UnicodeEncodeError as error:
+        lone = error.object[error.start]
+        raise GqvaeError(f"document {number} has the lone surrogate {lone!r}, which is not valid Unicode") from error

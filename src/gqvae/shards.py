@@ -1,0 +1,183 @@
+"""Token shards: a corpus as ids on disk, for whoever trains a language model on them.
+
+    index.json          what made the shards, and the documents, tokens, bytes and hashes of each
+    00000.bin           the ids of shard 0 end to end: little-endian uint16, or uint32 beyond 65,536 ids
+    00000.offsets.npy   int64, one more than the shard has documents: document i is ids[offsets[i] : offsets[i + 1]]
+    00000.parquet       in the place of both, if so asked: a row a document, its ids in the column `ids`
+
+A document ends with the id `end`, if that is not null; no other special id occurs. `gqvae.encoding` writes them.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gqvae.errors import GqvaeError
+from gqvae.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy
+    import numpy.typing
+
+    Ids = numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32]
+    Offsets = numpy.typing.NDArray[numpy.int64]
+
+INDEX = "index.json"
+FORMATS = ("bin", "parquet")
+_FORMAT, _VERSION = "gqvae-shards", 1
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What decides the bytes of the shards, beside the text.
+
+    tokenizer: its name. sha256, vocab_size: of its file. end: the id after every document, or None.
+    format: one of FORMATS. shard_bytes: the most text in a shard, see `gqvae.encoding`. gqvae: its version.
+    """
+
+    tokenizer: str
+    sha256: str
+    vocab_size: int
+    end: int | None
+    format: str
+    shard_bytes: int
+    gqvae: str
+
+    @property
+    def dtype(self) -> str:
+        """The type of an id in a .bin file, as numpy calls it."""
+        return "<u2" if self.vocab_size <= 1 << 16 else "<u4"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished shard.
+
+    documents, tokens: in it. bytes: of their text. corpus_sha256: of all text so far (`gqvae.corpus.TextHash`).
+    files: the SHA-256 of each of its files.
+    """
+
+    documents: int
+    tokens: int
+    bytes: int
+    corpus_sha256: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of index.json. `complete` once the text has been encoded to its end."""
+
+    maker: Maker
+    shards: list[Shard]
+    complete: bool
+
+    def write(self, folder: Path) -> None:
+        about = {"format": _FORMAT, "version": _VERSION, "complete": self.complete, "maker": asdict(self.maker)}
+        write_json(folder / INDEX, about | {"shards": [asdict(shard) for shard in self.shards]})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Index":
+        """Raises GqvaeError for a file that is missing, damaged or not ours."""
+        path = folder / INDEX
+        found = read_json(path)
+        try:
+            if (found["format"], found["version"]) != (_FORMAT, _VERSION):
+                raise ValueError(f"format {found['format']!r}, version {found['version']!r}")
+            shards = [Shard(**shard) for shard in found["shards"]]
+            return cls(Maker(**found["maker"]), shards, bool(found["complete"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise GqvaeError(f"{path} is not an index of token shards ({error})") from error
+
+
+class Shards:
+    """The shards in a folder, to read:
+
+        shards = Shards("tokens")
+        shards.ids(0)[1000:2025]        # a memory map: nothing is read that is not used
+        for document in shards: ...     # the ids of one document after the other
+
+    Raises:
+        GqvaeError: there are none, or they are not finished.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._index = Index.read(self.folder)
+        if not self._index.complete:
+            raise GqvaeError(f"{folder} is not finished: repeat the command that began it with --resume")
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids of the tokenizer."""
+        return self._index.maker.vocab_size
+
+    @property
+    def end(self) -> int | None:
+        """The id at the end of every document, if there is one."""
+        return self._index.maker.end
+
+    @cached_property
+    def documents(self) -> int:
+        """How many there are."""
+        return sum(shard.documents for shard in self._index.shards)
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many there are."""
+        return sum(shard.tokens for shard in self._index.shards)
+
+    def __len__(self) -> int:
+        """The number of shards."""
+        return len(self._index.shards)
+
+    def ids(self, number: int) -> "Ids":
+        """All ids of shard `number`, 0 being the first: of .bin a memory map."""
+        import numpy
+
+        if self._index.maker.format == "parquet":
+            return self._column(number).values.to_numpy()  # type: ignore[no-any-return]
+        path = self.folder / f"{number:05}.bin"
+        return numpy.memmap(path, self._index.maker.dtype, "r") if path.stat().st_size else numpy.empty(0, "<u2")
+
+    def offsets(self, number: int) -> "Offsets":
+        """Where the documents of shard `number` begin in its ids, and the end of the last."""
+        import numpy
+
+        if self._index.maker.format == "parquet":
+            return self._column(number).offsets.to_numpy().astype(numpy.int64)  # type: ignore[no-any-return]
+        found: Offsets = numpy.load(self.folder / f"{number:05}.offsets.npy", mmap_mode="r")
+        return found
+
+    def __iter__(self) -> "Iterator[Ids]":
+        """The ids of every document, in the order of the corpus."""
+        for number in range(len(self)):
+            ids, offsets = self.ids(number), self.offsets(number)
+            for start, end in pairwise(offsets):
+                yield ids[start:end]
+
+    def verify(self) -> None:
+        """Raises GqvaeError where a file is not what was written."""
+        check_files(self.folder, self._index.shards)
+
+    def _column(self, number: int) -> Any:
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(self.folder / f"{number:05}.parquet")["ids"].combine_chunks()
+
+
+def check_files(folder: Path, shards: list[Shard]) -> None:
+    """Raises GqvaeError where a file of these shards is missing or not what was written."""
+    for shard in shards:
+        for name, expected in shard.files.items():
+            if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+                raise GqvaeError(f"{folder / name} is missing or damaged: encode again to another folder")
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,288 @@
+"""Token shards: the right ids, the same to the byte however they came about, and no others taken for them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import TEXT, toy
+
+from gqvae import encoding
+from gqvae.awkward import AWKWARD_TEXT
+from gqvae.cli import main
+from gqvae.encoding import encode_corpus, plan
+from gqvae.errors import GqvaeError
+from gqvae.files import locked
+from gqvae.shards import Shards
+from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import Vocabulary
+
+END = "<|endoftext|>"
+TOY = toy()
+DOCUMENTS = [TEXT, *(text for text in AWKWARD_TEXT if text), TEXT * 3, f"before {END} after"] * 3
+SMALL = 2_000  # bytes of text in a shard
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_BATCH_BYTES", 500)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def stopping(documents: list[str], after: int) -> Iterator[str]:
+    """As if the process were interrupted while it reads document `after`."""
+    yield from documents[:after]
+    raise KeyboardInterrupt
+
+
+# What is in them
+
+
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+@pytest.mark.parametrize("end", [END, None])
+@pytest.mark.parametrize("shard_bytes", [1, SMALL, 1 << 20])
+def test_documents_come_back(tmp_path: Path, format: str, end: str | None, shard_bytes: int) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", end=end, format=format, shard_bytes=shard_bytes)
+    shards = Shards(tmp_path / "a")
+    shards.verify()
+    tail = [] if end is None else [TOY.special_ids[END]]
+    found = [ids.tolist() for ids in shards]
+    assert found == [TOY.encode(document) + tail for document in DOCUMENTS]
+    assert shards.end == (tail[0] if tail else None)
+    assert (shards.documents, shards.tokens) == (len(DOCUMENTS), sum(map(len, found)))
+    assert shards.vocab_size == TOY.vocab_size
+    for number in range(len(shards)):
+        assert shards.ids(number).dtype == numpy.uint16
+        assert len(shards.ids(number)) == shards.offsets(number)[-1]
+
+
+def test_special_ids_stand_only_at_the_end_of_documents(tmp_path: Path) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a")
+    special = TOY.special_ids[END]
+    assert all((ids == special).nonzero()[0].tolist() == [len(ids) - 1] for ids in Shards(tmp_path / "a"))
+
+
+def test_the_files_are_plain_little_endian(tmp_path: Path) -> None:
+    encode_corpus(TOY, ["the rain", "stopped"], tmp_path / "a")
+    expected = [*TOY.encode("the rain"), TOY.special_ids[END], *TOY.encode("stopped"), TOY.special_ids[END]]
+    data = (tmp_path / "a" / "00000.bin").read_bytes()
+    assert data == b"".join(id_.to_bytes(2, "little") for id_ in expected)
+
+
+def test_many_ids_take_four_bytes(tmp_path: Path) -> None:
+    specials = (*(f"<|{number}|>" for number in range(4000)), END)
+    learned = tuple(f"{number:05}".encode() for number in range(62_000))
+    wide = Tokenizer(Vocabulary(learned, specials), [-1.0] * (256 + len(learned)), "gpt2", "wide")
+    assert wide.vocab_size > 1 << 16
+    encode_corpus(wide, ["61999 x"], tmp_path / "a")
+    ids = Shards(tmp_path / "a").ids(0)
+    assert ids.dtype == numpy.uint32
+    assert ids.tolist() == [*wide.encode("61999 x"), wide.vocab_size - 1]
+
+
+def test_a_corpus_without_documents_has_no_shards(tmp_path: Path) -> None:
+    encode_corpus(TOY, [], tmp_path / "a")
+    assert list(Shards(tmp_path / "a")) == []
+
+
+@given(st.lists(st.text(max_size=30), max_size=30), st.integers(1, 60))
+def test_the_plan_keeps_order_and_bounds(documents: list[str], shard_bytes: int) -> None:
+    batches = list(plan(documents, shard_bytes))
+    assert [data.decode() for batch in batches for data in batch.documents] == documents
+    for number in {batch.shard for batch in batches}:
+        sizes = [len(data) for batch in batches if batch.shard == number for data in batch.documents]
+        assert sum(sizes) <= shard_bytes or max(sizes) == sum(sizes)
+    assert [batch.shard for batch in batches] == sorted(batch.shard for batch in batches)
+
+
+# The same, however made
+
+
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+def test_processes_change_nothing(tmp_path: Path, format: str) -> None:
+    for name, workers in (("a", 0), ("b", 2)):
+        encode_corpus(TOY, DOCUMENTS, tmp_path / name, format=format, shard_bytes=SMALL, workers=workers)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_any_map_that_keeps_the_order_will_do(tmp_path: Path) -> None:
+    def eager(function: Any, batches: Iterable[Any]) -> list[Any]:
+        done = {number: function(batch) for number, batch in reversed(list(enumerate(batches)))}
+        return [done[number] for number in sorted(done)]
+
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "b", shard_bytes=SMALL, map=eager)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.mark.parametrize("after", [0, 1, 20, 50, len(DOCUMENTS)])
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+def test_resumed_shards_are_the_same_to_the_byte(tmp_path: Path, after: int, format: str) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "whole", format=format, shard_bytes=SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus(TOY, stopping(DOCUMENTS, after), tmp_path / "a", format=format, shard_bytes=SMALL)
+    with pytest.raises(GqvaeError, match="not finished"):
+        Shards(tmp_path / "a")
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", format=format, shard_bytes=SMALL, resume=True)
+    assert content(tmp_path / "a") == content(tmp_path / "whole")
+
+
+def test_finished_shards_are_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
+    before = content(tmp_path / "a")
+    monkeypatch.delattr(Tokenizer, "encode")
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL, resume=True)
+    assert content(tmp_path / "a") == before
+
+
+def test_a_killed_process_leaves_shards_that_resume(tmp_path: Path) -> None:
+    """Through the command line and two processes: SIGKILL in the middle, then --resume."""
+    TOY.save(tmp_path / "tok")
+    text = tmp_path / "text.jsonl"
+    text.write_text("".join(json.dumps({"text": f"{number} {TEXT}"}) + "\n" for number in range(12_000)))
+    arguments = ["encode", str(tmp_path / "tok"), str(text), "--workers", "2", "--shard-bytes", "500000", "--out"]
+    command = [sys.executable, "-m", "gqvae", *arguments, str(tmp_path / "a")]
+    process = subprocess.Popen(command)
+    while not (tmp_path / "a" / "00001.bin").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not json.loads((tmp_path / "a" / "index.json").read_text())["complete"]
+    assert subprocess.run([*command, "--resume"], check=False).returncode == 0
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, str(tmp_path / "whole"), "--workers", "1"])
+    assert exit_.value.code == 0
+    assert content(tmp_path / "a") == content(tmp_path / "whole")
+
+
+# What is refused
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus(TOY, stopping(DOCUMENTS, 50), tmp_path / "a", shard_bytes=SMALL)
+    return tmp_path / "a"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resume": False}, "holds shards already"),
+        ({"tokenizer": toy(size=650)}, "another sha256"),
+        ({"documents": ["x", *DOCUMENTS]}, "another text"),
+        ({"documents": [*DOCUMENTS[:3], "x", *DOCUMENTS[4:]]}, "another text"),
+        ({"documents": DOCUMENTS[:2]}, "another text"),
+        ({"documents": []}, "another text"),
+        ({"end": None}, "another end"),
+        ({"format": "parquet"}, "another format"),
+        ({"shard_bytes": SMALL + 1}, "another shard_bytes"),
+    ],
+)
+def test_only_the_same_resumes(begun: Path, change: dict[str, Any], message: str) -> None:
+    before = content(begun)
+    same = {"tokenizer": TOY, "documents": DOCUMENTS, "folder": begun, "shard_bytes": SMALL, "resume": True}
+    with pytest.raises(GqvaeError, match=message):
+        encode_corpus(**(same | change))
+    shards = {name: data for name, data in content(begun).items() if not name.endswith(".partial")}
+    assert shards == {name: data for name, data in before.items() if not name.endswith(".partial")}
+
+
+def test_finished_shards_take_no_more_text(tmp_path: Path) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
+    for documents in ([*DOCUMENTS, TEXT * 50], DOCUMENTS[:-1]):
+        with pytest.raises(GqvaeError, match="another text"):
+            encode_corpus(TOY, documents, tmp_path / "a", shard_bytes=SMALL, resume=True)
+
+
+@pytest.mark.parametrize("name", ["00000.bin", "00000.offsets.npy"])
+def test_a_damaged_shard_is_found(begun: Path, name: str) -> None:
+    data = bytearray((begun / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (begun / name).write_bytes(data)
+    with pytest.raises(GqvaeError, match="damaged"):
+        encode_corpus(TOY, DOCUMENTS, begun, shard_bytes=SMALL, resume=True)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path / "a"), pytest.raises(GqvaeError, match="at work"):
+        encode_corpus(TOY, DOCUMENTS, tmp_path / "a")
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(GqvaeError, match=r"notes\.txt"):
+        encode_corpus(TOY, DOCUMENTS, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_bad_arguments_are_refused(tmp_path: Path) -> None:
+    for change, message in (
+        ({"end": "<|x|>"}, "no special token"),
+        ({"format": "csv"}, "unknown format"),
+        ({"shard_bytes": 0}, "at least 1"),
+        ({"documents": ["a", "\ud800"]}, "document 2 has the lone surrogate"),
+    ):
+        with pytest.raises(GqvaeError, match=message):
+            encode_corpus(**({"tokenizer": TOY, "documents": DOCUMENTS, "folder": tmp_path / "a"} | change))
+
+
+def test_a_folder_without_shards_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GqvaeError, match=r"index\.json"):
+        Shards(tmp_path)
+    (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(GqvaeError, match="not an index"):
+        Shards(tmp_path)
+
+
+def test_files_are_encoded_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    TOY.save(tmp_path / "tok")
+    (tmp_path / "text.txt").write_text(f"the rain\n{END}\nstopped\n")
+    arguments = ["encode", str(tmp_path / "tok"), str(tmp_path / "text.txt"), "--end", "", "--workers", "1", "--out"]
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, str(tmp_path / "a")])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == ""
+    assert [TOY.decode(ids.tolist()) for ids in Shards(tmp_path / "a")] == ["the rain\n", "stopped\n"]
+    for wrong in (arguments[:3], [*arguments[:2], "--out", str(tmp_path / "b")]):
+        with pytest.raises(SystemExit) as exit_:
+            main(wrong)
+        assert exit_.value.code == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be orphaned")
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    program = (
+        "import os, time\n"
+        "from gqvae.parallel import map_in_processes\n"
+        "def work(number): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.05)\n"
+        "list(map_in_processes(work, range(1000), 2))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        workers = {int(process.stdout.readline()) for _ in range(6)}
+        process.kill()
+    until = time.monotonic() + 20
+    while any(map(_alive, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(_alive, workers))
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
