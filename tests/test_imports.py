@@ -23,6 +23,8 @@ ORDER = [
     "gqvae.errors",
     "gqvae.files",
     "gqvae.corpus",
+    "gqvae.patterns",
+    "gqvae.boundaries",
     "gqvae.pretokens",
     "gqvae.vocabulary",
     "gqvae.tokenizer",

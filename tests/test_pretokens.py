@@ -10,14 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy
+import pyarrow
 import pytest
 import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gqvae.errors import GqvaeError
-from gqvae.patterns import _NEWER, _pieces_by_span, safe_blocks, split_text
+from gqvae.patterns import NEWER, _pieces_by_span, safe_blocks, split_text
 from gqvae.pretokens import PATTERNS, PretokenTable, count_pretokens, cut, split
+from gqvae.pretokens.pieces import Counts
+from gqvae.pretokens.tally import Tally
 
 NAMES = sorted(PATTERNS)
 REGEXES = [name for name in NAMES if PATTERNS[name] is not None]
@@ -63,7 +67,7 @@ blobs = st.one_of(st.binary(), st.lists(st.one_of(texts.map(str.encode), st.bina
 
 def slow_split(text: str, pattern: str) -> list[bytes]:
     """One match at a time; what lies between is a piece of its own. Newer letters count as unassigned."""
-    known = "".join("\ufdd0" if _NEWER.match(c) else c for c in text)
+    known = "".join("\ufdd0" if NEWER.match(c) else c for c in text)
     pieces, position, expression = [], 0, PATTERNS[pattern]
     while position < len(text):
         match = regex.compile(expression or r"(?s:.+)").search(known, position)
@@ -136,7 +140,7 @@ def test_every_code_point_is_of_the_category_hugging_face_says(category: str) ->
     points = "".join(chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
     remove = pre_tokenizers.Split(Regex(category), behavior="removed")
     theirs = set(points) - set("".join(piece for piece, _ in remove.pre_tokenize_str(points)))
-    ours = set(regex.findall(category, _NEWER.sub("", points)))
+    ours = set(regex.findall(category, NEWER.sub("", points)))
     assert sorted(map(hex, map(ord, ours ^ theirs))) == []
 
 
@@ -248,8 +252,9 @@ def test_workers_and_block_size_do_not_change_the_table(tmp_path: Path, monkeypa
     counted: list[int] = []
     alone = count_pretokens(documents, pattern="gpt2", window=16, progress=counted.append)
     assert sum(counted) == alone.total_bytes
-    monkeypatch.setattr("gqvae.pretokens._BLOCK", 10_000)  # many batches, and the last document in many blocks
-    monkeypatch.setattr("gqvae.pretokens._BEFORE_PROCESSES", 2)
+    monkeypatch.setattr("gqvae.pretokens.batches._BLOCK", 10_000)  # many batches, the last document in many blocks
+    monkeypatch.setattr("gqvae.pretokens.batches._BATCH", 50_000)
+    monkeypatch.setattr("gqvae.pretokens.tally._PENDING", 1_000)
     shared = count_pretokens(iter(documents), pattern="gpt2", window=16, workers=2)
     alone.save(tmp_path / "alone.parquet")
     shared.save(tmp_path / "shared.parquet")
@@ -266,6 +271,20 @@ def test_the_corpus_hash_sees_order_and_document_ends() -> None:
 def test_a_lone_surrogate_is_refused_and_located() -> None:
     with pytest.raises(GqvaeError, match="document 2 has the lone surrogate"):
         count_pretokens(["fine", "not \ud800"], pattern="gpt2", window=16)
+
+
+def test_counts_add_up_to_what_64_bits_hold_and_no_further() -> None:
+    def counts(*each: int) -> Counts:
+        return Counts(pyarrow.array([b"a"] * len(each), pyarrow.large_binary()), numpy.array(each))
+
+    tally = Tally()
+    for found in (counts(2**62), counts(2**62 - 1 - 2**33, 2**33 - 1), counts(1)):
+        tally.add(found)
+    assert tally.rows().to_pylist() == [{"piece": b"a", "count": 2**63 - 1}]
+    with pytest.raises(GqvaeError, match="9223372036854775808 pretokens are more than a count of 64 bits holds"):
+        tally.add(counts(1))
+    with pytest.raises(GqvaeError, match="64 bits"):
+        Tally().add(counts(2**62, 2**62))
 
 
 def test_table_round_trip(tmp_path: Path) -> None:

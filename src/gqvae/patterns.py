@@ -53,7 +53,7 @@ _NEWER_ABOVE = (
     r"\U0001e6f0-\U0001e6f4\U0001e6fe\U0001e6ff\U0002b73a-\U0002b73f\U0002b81e\U0002cea2-\U0002cead"
     r"\U000323b0-\U00033479\U0003d000-\U0003fc3f"
 )
-_NEWER = re.compile(f"[{_NEWER_BELOW}{_NEWER_ABOVE}]")
+NEWER = re.compile(f"[{_NEWER_BELOW}{_NEWER_ABOVE}]")
 # Tells 15 times faster that there is none: `re` has a table up to U+FFFF and tries ranges above it in turn.
 _MAYBE_NEWER = re.compile(rf"[{_NEWER_BELOW}\U00010000-\U0010ffff]")
 _UNASSIGNED = "\ufdd0"  # a noncharacter: unassigned for ever, neither letter, number nor space
@@ -137,7 +137,7 @@ def split_text(text: str, pattern: str) -> list[str]:
     compiled = compiled_pattern(pattern)
     if compiled is None:
         return [text] if text else []
-    known = _NEWER.sub(_UNASSIGNED, text) if _MAYBE_NEWER.search(text) else text
+    known = NEWER.sub(_UNASSIGNED, text) if _MAYBE_NEWER.search(text) else text
     pieces: list[str] = compiled.findall(known)
     if sum(map(len, pieces)) == len(text) and known == text:
         return pieces

@@ -53,7 +53,7 @@ def train(
     field: Field = "text",
     on_error: BadDocuments = OnError.fail,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that count a large corpus. Default: one a core.")
+        int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:

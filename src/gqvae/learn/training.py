@@ -39,7 +39,7 @@ DEAD = 0.5  # summed assignments since the last round below which the reservoir 
 def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = None) -> Run:
     """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run.
 
-    workers: processes that count a large corpus; None for one a core.
+    workers: threads that count the corpus; None for one a core.
     """
     registry.check(config)
     run = Run.prepare(out, config, corpus, workers or os.cpu_count() or 1)

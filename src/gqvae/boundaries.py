@@ -1,0 +1,157 @@
+"""Where pretokens end, told from two neighbouring characters, so that whole arrays of text are cut at once.
+
+What a pattern makes of a text hangs on the kinds of its characters. For most pairs of neighbours the two kinds decide
+alone: between a letter and a comma there is always a boundary, between two letters of a word never. So text is cut
+wherever that is certain, a part is a pretoken where all that is left is certain, and the pattern itself, which is slow,
+only reads the few distinct parts that hold something uncertain. A test compares all short texts of all kinds.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+import regex
+
+from gqvae.patterns import NEWER, compiled_pattern
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Kinds = NDArray[numpy.uint8]
+    Mask = NDArray[numpy.bool_]
+    Places = Sequence[int] | NDArray[numpy.int64]
+
+_POINTS = 0x110000
+
+# The kinds of characters, one letter each. In patterns of words:
+# L letter, N number, _ the space, R line end, S other white space, A apostrophe, O all else.
+_WORDS = {"O": r"[\s\S]", "L": r"\p{L}", "N": r"\p{N}", "S": r"\s", "R": r"[\r\n]", "_": " ", "A": "'"}
+# In sentences: E ends one, Q may close it, R line end, O all else.
+_SENTENCES = {"O": r"[\s\S]", "E": "[.!?]", "Q": "[\"'”’)]", "R": r"\n"}
+
+
+class Rules(NamedTuple):
+    """What pairs of kinds say; each item is "kinds before, kinds after".
+
+    cut: there is a boundary, and the text before splits as it does when it ends there.
+    join: a part all of whose pairs are among these is one pretoken.
+    first: these pairs join, too, where the former character is the first of its part.
+    """
+
+    kinds: dict[str, str]
+    cut: tuple[str, ...]
+    join: tuple[str, ...]
+    first: tuple[str, ...] = ()
+
+
+_GPT4 = Rules(
+    _WORDS,
+    cut=("L NSR_AO", "N LSR_AO", "AO NS_", "R LNAO"),
+    join=("L L", "_S L", "_AO AO", "AOR R"),
+    first=("O L",),
+)
+_RULES = {
+    "gpt2": Rules(_WORDS, cut=("L NSR_AO", "N LSR_AO", "AO NSR_", "O L"), join=("L L", "N N", "_ LN", "_AO AO")),
+    "gpt4": _GPT4,
+    "gpt4-2digits": _GPT4,
+    "punct": Rules(_WORDS, cut=("L NSR_AO", "N LSR_AO", "AO LNS_", "R LNAO"), join=("L L", "_ L", "_AO AO", "AOR R")),
+    "whitespace": Rules(_WORDS, cut=("LNAO SR_",), join=("_LNAO LNAO",)),
+    "sentence": Rules(_SENTENCES, cut=("E O", "R EQO"), join=("O EQRO", "E EQR", "QR R", "Q Q")),
+}
+
+
+class Boundaries:
+    """The boundaries of one pattern, any but "none", in texts that are given end to end as UTF-8."""
+
+    def __init__(self, pattern: str) -> None:
+        import numpy
+
+        rules = _RULES[pattern]
+        self._kinds = _kinds(tuple(rules.kinds.items()))
+        self._cut = _pairs(rules.kinds, rules.cut)
+        self._join = _pairs(rules.kinds, rules.join)
+        self._first = _pairs(rules.kinds, rules.join + rules.first)
+        names = list(rules.kinds)
+        self._space = names.index("_") if "_" in names else None
+        self._word = numpy.array([kind in "LNAO" for kind in names])
+
+    def cuts(self, texts: bytes, starts: "Places") -> "Mask":
+        """(n,): whether a pretoken certainly begins at this byte. starts: where each text begins."""
+        import numpy
+
+        kinds = self._kinds_of(texts)
+        begins = numpy.zeros(len(texts), bool)
+        begins[starts] = True
+        found = begins.copy()
+        found[1:] |= self._cut[_pairs_of(kinds)]
+        if self._space is not None:  # in patterns of words a pretoken also begins at a space before something else
+            found[:-1] |= (kinds[:-1] == self._space) & self._word[kinds[1:]] & ~begins[1:]
+        return found
+
+    def uncertain(self, parts: bytes, starts: "Places") -> "Mask":
+        """(n,): whether there may or may not be a boundary before this byte. starts: where each part begins."""
+        import numpy
+
+        pairs = _pairs_of(self._kinds_of(parts))
+        found = numpy.zeros(len(parts), bool)
+        found[1:] = ~self._join[pairs]
+        lead = numpy.frombuffer(parts, numpy.uint8)[starts]
+        second = numpy.asarray(starts) + 1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)
+        second = second[second < len(parts)]
+        found[second] = ~self._first[pairs[second - 1]]
+        found[starts] = False
+        return found
+
+    def _kinds_of(self, texts: bytes) -> "Kinds":
+        """(n,): the kind of the character that each byte belongs to."""
+        import numpy
+
+        data = numpy.frombuffer(texts, numpy.uint8)
+        if texts.isascii():
+            return numpy.take(self._kinds, data)
+        characters = numpy.take(self._kinds, numpy.frombuffer(texts.decode().encode("utf-32-le"), "<u4"))
+        first = (data & 0xC0) != 0x80
+        return numpy.take(characters, numpy.cumsum(first) - 1)
+
+
+@cache
+def boundaries(pattern: str) -> Boundaries | None:
+    """None for "none", which has no boundaries. Raises GqvaeError for an unknown pattern."""
+    return None if compiled_pattern(pattern) is None else Boundaries(pattern)
+
+
+def _pairs_of(kinds: "Kinds") -> "Kinds":
+    import numpy
+
+    return kinds[:-1] * numpy.uint8(8) + kinds[1:]
+
+
+def _pairs(kinds: dict[str, str], rules: tuple[str, ...]) -> "Mask":
+    """Whether a pair is among the rules, (64,), by `_pairs_of`."""
+    import numpy
+
+    number = {kind: i for i, kind in enumerate(kinds)}
+    table = numpy.zeros(64, bool)
+    for before, after in (pair for rule in rules for pair in product(*rule.split())):
+        table[number[before] << 3 | number[after]] = True
+    return table
+
+
+@cache
+def _kinds(kinds: tuple[tuple[str, str], ...]) -> "Kinds":
+    """The kind of every code point: the number of the last expression that matches it."""
+    import numpy
+
+    points = NEWER.sub("\ufdd0", "".join(map(chr, range(_POINTS))))
+    table = numpy.zeros(_POINTS, numpy.uint8)
+    for number, (_, expression) in enumerate(kinds):
+        for start, end in _runs(expression, points):
+            table[start:end] = number
+    return table
+
+
+def _runs(expression: str, points: str) -> Iterator[tuple[int, int]]:
+    for match in regex.finditer(f"(?:{expression})+", points):
+        yield match.span()

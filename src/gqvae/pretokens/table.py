@@ -1,0 +1,103 @@
+"""The table of pretoken counts, and its file."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gqvae.errors import GqvaeError
+from gqvae.files import replacing
+from gqvae.patterns import PATTERNS, cut, split
+
+if TYPE_CHECKING:
+    import numpy
+    import numpy.typing
+    import pyarrow
+
+
+@dataclass(frozen=True, eq=False)
+class PretokenTable:
+    """The distinct pretokens of a corpus and how often each occurs, most frequent first, ties by bytes.
+
+    pieces: N distinct byte strings of 1..window bytes. counts: (N,) int64, positive.
+    provenance: "documents", "bytes" and "corpus_sha256" of the text that was counted.
+    """
+
+    pieces: list[bytes]
+    counts: "numpy.typing.NDArray[numpy.int64]"
+    pattern: str
+    window: int
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, rows: "pyarrow.Table", pattern: str, window: int, provenance: Mapping[str, Any]) -> "PretokenTable":
+        """From columns `piece` and `count` in the order of a table."""
+        return cls(rows["piece"].to_pylist(), rows["count"].to_numpy(), pattern, window, provenance)
+
+    @property
+    def total_count(self) -> int:
+        """Pretokens in the corpus."""
+        return sum(self.counts.tolist())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes in the corpus."""
+        return sum(len(piece) * count for piece, count in zip(self.pieces, self.counts.tolist(), strict=True))
+
+    def recut(self, pattern: str, window: int) -> "PretokenTable":
+        """The same text cut by another pattern and window, inside the pieces of this one."""
+        import numpy
+
+        counts: Counter[bytes] = Counter()
+        for piece, count in zip(self.pieces, self.counts.tolist(), strict=True):
+            for part in split(piece, pattern):
+                for short in cut(part, window):
+                    counts[short] += count
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        sums = numpy.array([count for _, count in ranked], numpy.int64)
+        return PretokenTable([piece for piece, _ in ranked], sums, pattern, window, self.provenance)
+
+    def save(self, path: Path) -> None:
+        """Write Parquet: columns piece (binary) and count (int64); the rest as JSON in the metadata."""
+        import pyarrow
+        import pyarrow.parquet
+
+        from gqvae import __version__
+
+        about = {"gqvae": __version__, "pattern": self.pattern, "window": self.window}
+        table = pyarrow.table(
+            {"piece": pyarrow.array(self.pieces, pyarrow.large_binary()), "count": self.counts},
+            metadata={"gqvae": json.dumps(about | {"provenance": dict(self.provenance)}, sort_keys=True)},
+        )
+        with replacing(path) as temporary:
+            pyarrow.parquet.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def load(cls, path: Path) -> "PretokenTable":
+        """Read what `save` wrote. Raises GqvaeError for a file that is missing, damaged or not ours."""
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            columns = pyarrow.parquet.read_table(path)
+            about = json.loads((columns.schema.metadata or {})[b"gqvae"])
+            pieces, counts = columns["piece"].to_pylist(), columns["count"].to_numpy()
+            table = cls(pieces, counts, about["pattern"], about["window"], about["provenance"])
+            table._check()
+        except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise GqvaeError(f"{path} is not a pretoken table ({error}); count the corpus again") from error
+        return table
+
+    def _check(self) -> None:
+        if self.pattern not in PATTERNS or self.counts.dtype.name != "int64":
+            raise ValueError(f"pattern {self.pattern!r}, counts of type {self.counts.dtype}")
+        if not all(1 <= len(piece) <= self.window for piece in self.pieces):
+            raise ValueError(f"a piece is empty or longer than {self.window} bytes")
+        ranks = list(zip((-self.counts).tolist(), self.pieces, strict=True))
+        if any(rank >= following for rank, following in pairwise(ranks)) or (ranks and ranks[-1][0] >= 0):
+            raise ValueError("pieces are repeated or out of order, or counts not positive")
+        if self.total_bytes != self.provenance["bytes"]:
+            raise ValueError(f"{self.total_bytes} bytes counted, {self.provenance['bytes']} in the corpus")

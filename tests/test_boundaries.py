@@ -1,0 +1,54 @@
+"""What two neighbouring characters tell of boundaries, against the patterns themselves."""
+
+from itertools import accumulate, pairwise, product
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gqvae.boundaries import boundaries
+from gqvae.patterns import PATTERNS, split_text
+
+REGEXES = [name for name, expression in PATTERNS.items() if expression is not None]
+# One character of each kind that a pattern tells apart.
+KINDS = {name: ["s", "1", " ", "\n", "\t", "'", "("] for name in REGEXES} | {
+    "sentence": ["a", " ", ".", '"', "\n"],
+}
+MORE = [*"asdmtlvrez", *"éſ中٣½\r\u00a0\x1c\x85\u3000\u0301”\u088f👩"]
+
+
+def test_nothing_is_known_of_whole_documents() -> None:
+    assert boundaries("none") is None
+
+
+@pytest.mark.parametrize("pattern", REGEXES)
+def test_all_short_texts_are_cut_where_the_pattern_cuts(pattern: str) -> None:
+    texts = ["".join(text) for length in range(1, 6) for text in product(KINDS[pattern], repeat=length)]
+    check(texts, pattern)
+
+
+@pytest.mark.parametrize("pattern", REGEXES)
+@given(texts=st.lists(st.one_of(st.text(min_size=1), st.text(MORE + KINDS["gpt2"], min_size=1)), min_size=1))
+def test_other_texts_are_cut_where_the_pattern_cuts(pattern: str, texts: list[str]) -> None:
+    check(texts, pattern)
+
+
+def check(texts: list[str], pattern: str) -> None:
+    """The parts of each text split into the pieces of the text; where nothing is uncertain a part is a piece."""
+    known = boundaries(pattern)
+    assert known
+    data = "".join(texts).encode()
+    starts = [0, *accumulate(len(text.encode()) for text in texts)][:-1]
+    bounds = [*numpy.flatnonzero(known.cuts(data, starts)).tolist(), len(data)]
+    uncertain = known.uncertain(data, bounds[:-1])
+    number = -1
+    pieces: list[list[str]] = [[] for _ in texts]
+    for start, end in pairwise(bounds):
+        number += number + 1 < len(starts) and starts[number + 1] == start
+        part = data[start:end].decode()
+        found = split_text(part, pattern)
+        assert uncertain[start:end].any() or found == [part]
+        pieces[number] += found
+    for text, found in zip(texts, pieces, strict=True):
+        assert found == split_text(text, pattern), repr(text)
