@@ -15,7 +15,7 @@ PACKAGE = Path(gqvae.__file__).parent
 TORCH = {"torch", "lightning", "transformers", "vector_quantize_pytorch"}
 HEAVY = TORCH | {"datasets", "matplotlib", "numpy", "pyarrow"}
 # What no module outside these packages imports at its top. The demo drives the training, but imports it late.
-TRAINS = ("gqvae.learn", "gqvae.reproduce")
+TRAINS = ("gqvae.learn", "gqvae.reproduce", "gqvae.zoo")
 TRAINING = TORCH | set(TRAINS)
 
 # Each stage may know the ones before it, never the ones after.
@@ -37,6 +37,7 @@ ORDER = [
     "gqvae.config",
     "gqvae.learn",
     "gqvae.reproduce",
+    "gqvae.zoo",
     "gqvae.demo",
     "gqvae.cli",
 ]

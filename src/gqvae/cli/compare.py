@@ -1,4 +1,4 @@
-"""reproduce and demo: whole comparisons in one command."""
+"""reproduce, compare-quantizers and demo: whole comparisons in one command."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +57,34 @@ def reproduce(
     typer.echo(f"look at {out / 'report.html'}")
     if results["failures"]:
         raise GqvaeError(f"{len(results['failures'])} cells failed; the report says which")
+
+
+def compare_quantizers(
+    corpus: Annotated[list[str], typer.Argument(metavar="CORPUS", help=f"The text: {INPUTS}.")],
+    out: Out,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="arms, seeds, steps, vocab_size, cost_sizes, ... Repeatable."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at work at once.")] = 1,
+    separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+) -> None:
+    """Compare quantizers: one corpus, one budget, several seeds.
+
+    Writes results.json and table.md to --out. Interrupted, it goes on with the same command.
+    """
+    from gqvae.zoo.results import cost_table, table
+    from gqvae.zoo.run import compare_quantizers as run
+    from gqvae.zoo.settings import ZooSettings
+
+    text = corpus_of(corpus, separator, field, on_error)
+    results = run(ZooSettings().override(settings or []), corpus, text.documents(), out, jobs)
+    report_skips(text)
+    typer.echo(f"{table(results)}\n{cost_table(results)}")
+    if results["failures"]:
+        raise GqvaeError(f"{len(results['failures'])} cells failed; {out / 'results.json'} says which")
 
 
 def demo(

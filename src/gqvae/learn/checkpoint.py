@@ -6,6 +6,7 @@ Everything that the next step depends on is in it, so that a resumed run continu
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,7 +17,7 @@ from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.learn.lexicon import Lexicon
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass
@@ -31,6 +32,10 @@ class State:
     usage: Tensor
     """(V,) summed weight of the assignments to each code since the last revival."""
     lexicon: Lexicon | None
+    places: Tensor | None = None
+    """(V, d) where the codes lay after the last revival (`health`)."""
+    movement: float | None = None
+    """How far they had moved then since the one before."""
 
 
 def save(path: Path, state: State) -> None:
@@ -45,14 +50,16 @@ def save(path: Path, state: State) -> None:
         tensors |= _prefixed(f"optimizer.{index}", {key: torch.as_tensor(value) for key, value in moments.items()})
     if state.lexicon is not None:
         tensors |= _prefixed("lexicon", asdict(state.lexicon))
-    header = {"gqvae": json.dumps({"format": FORMAT, "step": state.step})}
+    if state.places is not None:
+        tensors["places"] = state.places
+    header = {"gqvae": json.dumps({"format": FORMAT, "step": state.step, "movement": state.movement})}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
 
 
 def restore(path: Path, state: State) -> None:
     """Read into `state`. Raises GqvaeError for a file that is damaged or of another model."""
-    tensors, step = _read(path)
+    tensors, about = _read(path)
     try:
         state.model.load_state_dict(_under("model", tensors))
         reservoir = _under("reservoir", tensors)
@@ -65,26 +72,27 @@ def restore(path: Path, state: State) -> None:
         raise GqvaeError(f"{path} does not fit this run ({error}); train again into a new folder") from error
     lexicon = {name: tensor.to(state.usage.device) for name, tensor in _under("lexicon", tensors).items()}
     state.lexicon = Lexicon(**lexicon) if lexicon else None
-    state.step = step
+    state.places = tensors["places"].to(state.usage.device) if "places" in tensors else None
+    state.step, state.movement = about["step"], about["movement"]
 
 
 def load_model(path: Path, model: nn.Module) -> int:
     """Read the weights alone; returns the step they are of."""
-    tensors, step = _read(path)
+    tensors, about = _read(path)
     try:
         model.load_state_dict(_under("model", tensors))
     except RuntimeError as error:
         raise GqvaeError(f"{path} does not fit its config.json: {error}") from error
-    return step
+    return int(about["step"])
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], int]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["gqvae"])
             if about["format"] != FORMAT:
                 raise GqvaeError(f"{path} has checkpoint format {about['format']}; this version reads {FORMAT}")
-            return {name: file.get_tensor(name) for name in file.keys()}, int(about["step"])  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError:
         raise GqvaeError(f"{path}: no checkpoint there yet") from None
     except (OSError, SafetensorError, KeyError, ValueError) as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gqvae.files import replacing
+from gqvae.learn import health
 from gqvae.learn.data import Sample
 from gqvae.learn.objectives import Outcome
 from gqvae.learn.segmenter import Measures, Segmenter
@@ -37,12 +38,14 @@ def of_steps(window: Sequence[Outcome], longest: int) -> dict[str, Any]:
 
 def of_segmentation(segmenter: Segmenter, sample: Sample) -> dict[str, Any]:
     """What the network makes of held-out pretokens, weighted by occurrence, before any fallback."""
-    measures = Measures.of(sample, segmenter.segment(sample.pieces), segmenter.strings)
+    segmented = segmenter.segment(sample.pieces)
+    measures = Measures.of(sample, segmented, segmenter.strings)
     return {
         "bytes_per_token": measures.bytes_per_token,
         "exact_codes": measures.exact_codes,
         "codes_used": measures.codes_used,
         "perplexity": measures.perplexity,
+        **health.of_use(sample, segmented, segmenter.strings, segmenter.model.longest),
     }
 
 

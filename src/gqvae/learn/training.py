@@ -19,7 +19,7 @@ from torch import Tensor
 from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
-from gqvae.learn import checkpoint, metrics, rate
+from gqvae.learn import checkpoint, health, metrics, rate
 from gqvae.learn.data import Batches, Sample
 from gqvae.learn.model import GQVAE
 from gqvae.learn.objectives import Outcome, Phase, make_objective
@@ -180,6 +180,8 @@ class Trainer:
         if since < 0 or since % quantizer.revive_every:
             return
         settled = state.step >= quantizer.revive_until * self.config.training.steps
+        if state.places is not None:
+            state.movement = health.movement(state.places, health.places(self.model.quantizer))
         if since == 0:
             self.model.quantizer.start(self.reservoir.latents, state.generator)
         if self.revival == "none":
@@ -194,6 +196,7 @@ class Trainer:
         elif since > 0 and not settled:
             self._set_codes(torch.nonzero(state.usage < DEAD)[:, 0])
         state.usage.zero_()
+        state.places = health.places(self.model.quantizer)
 
     def _move_price(self) -> None:
         """With a target, twice a round of moves and at the end: towards the price at which the network meets it."""
@@ -240,6 +243,9 @@ class Trainer:
             "seconds": round(time.monotonic() - self.started, 1),
             **metrics.of_steps(self.window, self.model.longest),
             **metrics.of_segmentation(self._segmenter(), self.measured),
+            "near_duplicates": health.near_duplicates(health.places(self.model.quantizer)),
+            "movement": self.state.movement,
+            "quantizer": self.model.quantizer.statistics(),
             "price": round(self.model.price.item(), 6),
             "reconstruction_weight": weight_at(self.config, step - 1),
             "learning_rate": settings.learning_rate * learning_rate_at(self.config, step - 1),

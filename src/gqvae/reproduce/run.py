@@ -8,6 +8,7 @@ from typing import Any
 
 from gqvae.evaluation.intrinsic import read_parallel
 from gqvae.files import locked, write_json
+from gqvae.reproduce.cells import WORK
 from gqvae.reproduce.report import write_report
 from gqvae.reproduce.results import results_of
 from gqvae.reproduce.schedule import run_cells
@@ -40,7 +41,7 @@ def reproduce(
         space.prepare(settings, inputs, documents)
         if parallel:
             shutil.copy(parallel, space.parallel)
-        failures = run_cells(space, jobs or os.cpu_count() or 1)
+        failures = run_cells(WORK, space, jobs or os.cpu_count() or 1)
         results = results_of(space, failures)
         write_json(out / "results.json", results)
         write_report(results, out)

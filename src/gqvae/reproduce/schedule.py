@@ -8,34 +8,35 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
-from gqvae.reproduce import cells
-from gqvae.reproduce.plan import Cell, plan, with_failures
-from gqvae.reproduce.workspace import Workspace
+from gqvae.reproduce.plan import with_failures
+from gqvae.reproduce.process import FAILED, Cell, Work, main
+from gqvae.reproduce.workspace import Space
 from gqvae.terminal import Bar, say
 
 Failures = dict[str, str]
 """What went wrong, by the key of the cell."""
 
 
-def run_cells(space: Workspace, jobs: int) -> Failures:
+def run_cells(work: Work, space: Space[Any], jobs: int) -> Failures:
     """Run all cells that are not finished, `jobs` at once, until the plan has no more."""
     with Bar() as bar:
-        return _Schedule(space, jobs, bar).run()
+        return _Schedule(work, space, jobs, bar).run()
 
 
 class _Schedule:
     """What is running, and what went wrong so far."""
 
-    def __init__(self, space: Workspace, jobs: int, bar: Bar) -> None:
-        self.space, self.jobs, self.bar = space, jobs, bar
+    def __init__(self, work: Work, space: Space[Any], jobs: int, bar: Bar) -> None:
+        self.work, self.space, self.jobs, self.bar = work, space, jobs, bar
         self.settings = space.settings()
         self.failures: Failures = {}
         self.running: dict[str, ForkServerProcess] = {}
         self.counts = 0, 0  # cells that are over, and all
         # forked from a process that has loaded the libraries, which takes longer than a small cell
         self.context = get_context("forkserver")
-        self.context.set_forkserver_preload([cells.__name__])
+        self.context.set_forkserver_preload([work.run.__module__])
 
     def run(self) -> Failures:
         try:
@@ -52,7 +53,7 @@ class _Schedule:
         """Start what there is room for; what is running now."""
         for cell in self._ready():
             self.space.log(cell.key).parent.mkdir(parents=True, exist_ok=True)
-            process = self.context.Process(target=cells.main, args=(self.space.folder.resolve(), cell.key))
+            process = self.context.Process(target=main, args=(self.work, self.space.folder.resolve(), cell.key))
             process.start()
             self.running[cell.key] = process
         self.bar.show(*self.counts, sorted(self.running))
@@ -69,7 +70,7 @@ class _Schedule:
     def _error(self, key: str, status: int) -> str | None:
         """What went wrong in a process that ended with `status`, if anything did."""
         log = self.space.log(key)
-        if status == cells.FAILED:
+        if status == FAILED:
             return _last_line(log)
         reason = f"killed by signal {-status} (out of memory?)" if status < 0 else f"exit status {status}"
         return f"{reason}; see {log}" if status else None
@@ -77,7 +78,7 @@ class _Schedule:
     def _ready(self) -> list[Cell]:
         """The next cells to start, as many as there is room for."""
         done = self.space.done()
-        planned = plan(self.settings, with_failures(done, self.failures))
+        planned = self.work.plan(self.settings, with_failures(done, self.failures))
         for cell in planned:  # needs come before what needs them
             if lost := next((need for need in cell.needs if need in self.failures), None):
                 self.failures.setdefault(cell.key, f"needs {lost}, which failed")

@@ -8,9 +8,9 @@ cells/KEY/train.parquet, held_out.parquet   of each tokenizer: the ids of all do
 results.json, report.html, figures/  the outcome
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from gqvae.corpus import Corpus, write_parts
 from gqvae.errors import GqvaeError
@@ -18,15 +18,32 @@ from gqvae.files import LOCK, read_json, write_json
 from gqvae.reproduce.settings import ReproduceSettings
 
 
-class Workspace:
-    """Access to such a folder."""
+class Chosen(Protocol):
+    """Settings of a comparison, as far as its folder depends on them."""
+
+    @property
+    def held_out(self) -> float: ...
+    @property
+    def most_bytes(self) -> int | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def difference(self, other: Any) -> str: ...
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self: ...
+
+
+S = TypeVar("S", bound=Chosen)
+
+
+class Space(Generic[S]):
+    """Access to the folder of a comparison with settings of any kind."""
+
+    kind: ClassVar[type[Any]]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about = folder / "settings.json"
-        self.parallel = folder / "parallel.jsonl"
 
-    def prepare(self, settings: ReproduceSettings, inputs: list[str], documents: Iterable[str]) -> None:
+    def prepare(self, settings: S, inputs: list[str], documents: Iterable[str]) -> None:
         """Write what is given, or check that it is what the folder was begun with. Raises GqvaeError if it is not, for
         a folder that holds other things, and for a corpus too small to hold anything out."""
         if self.about.exists():
@@ -41,7 +58,7 @@ class Workspace:
                 raise GqvaeError(f"no document is {part} text: give more documents (--separator?), or --set held_out=")
         write_json(self.about, {"inputs": inputs, "settings": settings.to_dict()})
 
-    def _check(self, settings: ReproduceSettings, inputs: list[str]) -> None:
+    def _check(self, settings: S, inputs: list[str]) -> None:
         begun = read_json(self.about)
         if inputs != begun["inputs"]:
             text = ", ".join(begun["inputs"])
@@ -52,8 +69,9 @@ class Workspace:
                 "another folder"
             )
 
-    def settings(self) -> ReproduceSettings:
-        return ReproduceSettings.from_dict(read_json(self.about)["settings"])
+    def settings(self) -> S:
+        found: S = self.kind.from_dict(read_json(self.about)["settings"])
+        return found
 
     def inputs(self) -> list[str]:
         found: list[str] = read_json(self.about)["inputs"]
@@ -81,6 +99,16 @@ class Workspace:
         """What finished cells gave, by key."""
         paths = sorted((self.folder / "cells").glob("*/result.json"))
         return {path.parent.name: read_json(path) for path in paths}
+
+
+class Workspace(Space[ReproduceSettings]):
+    """The folder of `gqvae reproduce`."""
+
+    kind = ReproduceSettings
+
+    @property
+    def parallel(self) -> Path:
+        return self.folder / "parallel.jsonl"
 
 
 def _first(documents: Iterable[str], most: int | None) -> Iterable[str]:

@@ -19,8 +19,8 @@ class GradientOptions:
     """The authors' weighting, which has the two sides swapped: the commitment scales what moves the codes."""
     path: Literal["straight", "rotation", "diveq"] = "straight"
     """How the gradient gets from the code to the latent: unchanged; turned and stretched with the latent (rotation
-    trick, arXiv 2410.06424); or through the distance between them (DiVeQ, arXiv 2509.26469), which moves codes and latents
-    without further terms."""
+    trick, arXiv 2410.06424); or through the distance between them (DiVeQ, arXiv 2509.26469), which moves codes and
+    latents without further terms."""
     variance: float = 0.005
     """diveq: of the noise on the direction to the code."""
 

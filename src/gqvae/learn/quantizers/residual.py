@@ -29,8 +29,8 @@ class ResidualQuantizer(CosineQuantizer):
     """Sums of a coarse code and finer ones, any of which may be left out at the end (RVQ, nested dropout).
 
     The table holds the sums of one code each of the first 1, 2, ... `depth` codebooks, and the nearest is searched
-    among all of them rather than codebook by codebook. Dropout makes the shallow ones stand by themselves; `limit` is then a
-    knob for the rate: a codebook of b codes more or less in the table.
+    among all of them rather than codebook by codebook. Dropout makes the shallow ones stand by themselves; `limit` is
+    then a knob for the rate: one codebook more or less.
     """
 
     Options = ResidualOptions
