@@ -101,6 +101,8 @@ METRICS = [
         "step": step, "seconds": step / 10, "loss": 3.0, "nats_per_byte": 1 / step,
         "bytes_per_token": 3 - 1 / step,
         "tokens_per_pretoken_soft": 1.8, "tokens_per_pretoken_hard": 1.7, "exact_codes": 1 - 1 / step,
+        "codes_always_exact": 0.5, "duplicate_strings": 0.1, "near_duplicates": 0.2,
+        "movement": None if step < 9 else 0.1, "use_by_rank": [0.3, 0.2, 0.1], "ideal_by_rank": [0.25, 0.2],
         "codes_used": 500 + step, "perplexity": 300.0, "gate_histogram": [5, 1, 0, 0, 0, 0, 0, 0, 1, 9],
         "price": 4.0, "learning_rate": 1e-3,
     }

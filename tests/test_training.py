@@ -118,7 +118,14 @@ def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("objective", "quantizer", "revival"),
-    [("marginal", "cosine", "needs"), ("marginal", "ema", "needs"), ("gates", "gradient", "reservoir")],
+    [
+        ("marginal", "cosine", "needs"),
+        ("marginal", "ema", "needs"),
+        ("gates", "gradient", "reservoir"),
+        ("marginal", "gumbel", "auto"),
+        ("marginal", "residual", "auto"),
+        ("marginal", "soft_topk", "none"),
+    ],
 )
 def test_a_resumed_run_ends_as_if_it_had_never_stopped(
     objective: str, quantizer: str, revival: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,18 +11,19 @@ from gqvae.files import replacing
 def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str, bpe: float | None = None) -> None:
     """Draw a training from the rows of its metrics.jsonl into one PNG.
 
-    Four panels: bytes per token (with `bpe`, that of a BPE tokenizer, as a line to reach), gates as tokens
-    per pretoken soft and hard, the last gate histogram, and the codebook. Raises GqvaeError without rows.
+    Six panels: bytes per token (with `bpe`, that of a BPE tokenizer, as a line to reach), gates as tokens per pretoken
+    soft and hard, the last gate histogram, the codebook, its health, and the use of codes by rank after the last step
+    beside that of the fewest of their strings. Raises GqvaeError without rows.
     """
     if not metrics:
         raise GqvaeError(f"no metrics to draw into {path}: the training logged nothing")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(16, 7), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    ((compression, gates), (histogram, codebook)) = figure.subplots(2, 2)
+    ((compression, gates, health), (histogram, codebook, ranks)) = figure.subplots(2, 3)
     steps = [row["step"] for row in metrics]
 
     def line(axes: Any, key: str, label: str, **style: Any) -> None:
@@ -51,7 +52,19 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str, 
     shares.set(ylim=(0, 1))
     handles = [*codebook.get_lines(), *shares.get_lines()]
     codebook.legend(handles=handles, labels=[str(handle.get_label()) for handle in handles])
-    for axes in (compression, gates):
+
+    line(health, "codes_always_exact", "always exact, of those in use")
+    line(health, "duplicate_strings", "string lost to a duplicate")
+    line(health, "near_duplicates", "near another code")
+    moved = [(row["step"], row["movement"]) for row in metrics if row["movement"] is not None]
+    health.plot(*zip(*moved, strict=True) if moved else ((), ()), label="movement between resamplings", linestyle=":")
+    health.set(title="health: share of codes; distance moved", xlabel="step", ylim=(0, None))
+
+    for key, label, style in (("use_by_rank", "the network", "-"), ("ideal_by_rank", "fewest strings", "--")):
+        shares_by_rank = metrics[-1][key]
+        ranks.loglog([2**n for n in range(len(shares_by_rank))], shares_by_rank, style, label=label)
+    ranks.set(title="use of codes after the last step", xlabel="rank", ylabel="share of tokens")
+    for axes in (compression, gates, health, ranks):
         axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
