@@ -27,6 +27,7 @@ ORDER = [
     "gqvae.boundaries",
     "gqvae.pretokens",
     "gqvae.vocabulary",
+    "gqvae.bpe",
     "gqvae.tokenizer",
     "gqvae.shards",
     "gqvae.encoding",

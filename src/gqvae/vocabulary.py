@@ -9,6 +9,7 @@
 (259, b'th', {'<|endoftext|>': 258})
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,6 +50,11 @@ class Vocabulary:
     def __len__(self) -> int:
         """The number of ids: bytes, learned strings and specials."""
         return BYTES + len(self.learned) + len(self.specials)
+
+    def with_specials(self, names: Iterable[str]) -> "Vocabulary":
+        """The same ids, and after them those of the special tokens `names` that are not among them."""
+        more = tuple(name for name in dict.fromkeys(names) if name not in self.specials)
+        return Vocabulary(self.learned, self.specials + more)
 
     @cached_property
     def tokens(self) -> tuple[bytes, ...]:

@@ -1,33 +1,151 @@
 """export and verify: the tokenizer elsewhere, and proof that it is whole."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gqvae.cli.app import AsJson, Out, SeparatorLine, Tok, corpus_of, print_json
+from gqvae.cli.app import AsJson, Out, SeparatorLine, corpus_of, print_json
+from gqvae.errors import GqvaeError
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from gqvae.bpe import BPETokenizer
+    from gqvae.export.chat import Settings
+    from gqvae.tokenizer import Tokenizer
+
+
+class Format(StrEnum):
+    huggingface = "huggingface"
+    portable = "portable"
+    sentencepiece = "sentencepiece"
+    gguf = "gguf"
 
 
 def export(
-    tokenizer: Tok,
+    tokenizer: Annotated[
+        str, typer.Argument(metavar="TOK", help="A tokenizer's folder, a bundled name, or a portable export.")
+    ],
     out: Out,
+    format: Annotated[
+        Format, typer.Option(help="portable: a BPE near the tokenizer; gguf: of a portable export.")
+    ] = Format.huggingface,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="More text to prove the ids equal on. Repeatable."),
+        typer.Option(metavar="FILE", help="More text to prove the ids equal, and to measure, on. Repeatable."),
+    ] = None,
+    train_corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="portable: text to choose from; default: what the tokenizer learned from. Repeatable."
+        ),
     ] = None,
     separator: SeparatorLine = None,
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="portable: share of the bytes per token to keep, or fail.")
+    ] = 0.98,
+    merges_only: Annotated[
+        bool, typer.Option("--merges-only", help="portable: no ids for whole words alone; a plain BPE.")
+    ] = False,
+    special: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Add a special token after all ids. Repeatable.")
+    ] = None,
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A Jinja file, or chatml: adds <|im_start|> and <|im_end|>.")
+    ] = None,
+    pad_token: Annotated[str | None, typer.Option(help="Which special token pads; default: <|pad|>.")] = None,
+    padding_side: Annotated[Literal["left", "right"] | None, typer.Option(help="Where transformers pads.")] = None,
+    model_max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a model takes.")] = None,
 ) -> None:
-    """Export to Hugging Face, with ids proven equal.
+    """Export the tokenizer, with ids proven equal.
 
-    AutoTokenizer loads the folder without custom code. The report goes to stdout as JSON.
+    AutoTokenizer loads the folder without custom code (formats huggingface, portable). The report goes to stdout as
+    JSON, and to the folder. Exit status 1, and nothing is written, when a proof fails.
     """
-    from gqvae.export import export_huggingface
+    from gqvae.export.chat import Settings
     from gqvae.terminal import progress
+
+    settings = Settings(
+        chat_template=chat_template,
+        more_specials=tuple(special or ()),
+        pad_token=pad_token,
+        padding_side=padding_side,
+        model_max_length=model_max_length,
+    )
+    _refuse_useless(format, settings, bool(train_corpus) or merges_only)
+    samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
+    match format:
+        case Format.huggingface:
+            from gqvae.export.huggingface import export_huggingface
+
+            report = export_huggingface(_loaded(tokenizer), out, samples, settings)
+        case Format.portable:
+            from gqvae.export.portable import export_portable
+
+            counts = _counts(tokenizer, train_corpus, separator)
+            report = export_portable(
+                _learned(tokenizer), out, counts, samples, settings, keep=keep, merges_only=merges_only
+            )
+        case Format.sentencepiece:
+            from gqvae.export.sentencepiece import export_sentencepiece
+
+            report = export_sentencepiece(_learned(tokenizer), out, samples)
+        case Format.gguf:
+            from gqvae.export.gguf import export_gguf
+
+            report = export_gguf(_portable(tokenizer), out, samples)
+    print_json(report)
+
+
+def _refuse_useless(format: Format, settings: "Settings", about_portable: bool) -> None:
+    """An option that would be ignored is a mistake."""
+    from gqvae.export.chat import Settings
+
+    if settings != Settings() and format not in (Format.huggingface, Format.portable):
+        raise typer.BadParameter(f"special tokens, templates and padding go into a tokenizer.json, not into {format}")
+    if about_portable and format != Format.portable:
+        raise typer.BadParameter("--train-corpus and --merges-only are for --format portable")
+
+
+def _loaded(name: str) -> "Tokenizer | BPETokenizer":
+    from gqvae.export.portable import is_portable, load_portable
     from gqvae.tokenizer import load
 
-    model = load(tokenizer)
-    samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
-    print_json(export_huggingface(model, out, samples))
+    return load_portable(name) if is_portable(name) else load(name)
+
+
+def _learned(name: str) -> "Tokenizer":
+    from gqvae.tokenizer import Tokenizer
+
+    tokenizer = _loaded(name)
+    if not isinstance(tokenizer, Tokenizer):
+        raise GqvaeError(f"{name} is a portable export already: name the tokenizer it was made from")
+    return tokenizer
+
+
+def _portable(name: str) -> "BPETokenizer":
+    from gqvae.bpe import BPETokenizer
+
+    tokenizer = _loaded(name)
+    if not isinstance(tokenizer, BPETokenizer):
+        raise GqvaeError(f"gguf holds a BPE: first gqvae export {name} --format portable, then export that folder")
+    return tokenizer
+
+
+def _counts(name: str, train_corpus: list[str] | None, separator: str | None) -> "Counter[bytes]":
+    from gqvae.export.portable import count, counted
+    from gqvae.terminal import progress
+
+    if train_corpus:
+        documents = progress("counting", corpus_of(train_corpus, separator).documents())
+        return count(documents, _learned(name).pattern)
+    counts = counted(Path(name))
+    if counts is None:
+        raise GqvaeError(f"{name} does not keep the text it learned from: name it, or text like it, by --train-corpus")
+    return counts
 
 
 def verify(

@@ -1,7 +1,7 @@
-"""Export to Hugging Face, with proof that the ids are the same.
+"""Export to Hugging Face: what `AutoTokenizer` loads without custom code, and vLLM and trainers with it.
 
-The export is a Unigram model behind the tokenizer's own pattern and a byte-level alphabet. Three choices
-matter:
+Behind the tokenizer's own pattern and a byte-level alphabet stands a Unigram model, or for a `BPETokenizer` a BPE.
+Three choices matter:
 
 - there is no `<unk>`: every byte is a token, so nothing is unknown. (An `unk_id` that names a real token is
   not harmless: Hugging Face fuses neighbours with that id into one token and loses text.)
@@ -14,24 +14,29 @@ matter:
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from gqvae.awkward import AWKWARD_TEXT, special_texts
+from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
-from gqvae.files import replacing_folder
+from gqvae.export.chat import Settings
+from gqvae.export.parity import Proof, Runtime, expect, unreachable_ids, write_export
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
 
+NOTE = "Hugging Face parses special tokens in text unless called with split_special_tokens=True"
+
 
 def export_huggingface(
-    tokenizer: Tokenizer, folder: str | Path, samples: Iterable[str] | None = None
+    tokenizer: Tokenizer | BPETokenizer,
+    folder: str | Path,
+    samples: Iterable[str] | None = None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Write `tokenizer.json` and `tokenizer_config.json` that `AutoTokenizer` loads without custom code.
 
@@ -41,66 +46,79 @@ def export_huggingface(
 
     Args:
         samples: texts for the parity check, such as held-out documents.
+        settings: what `transformers` is told beside the ids.
 
     Returns:
-        A report: format, folder, vocab_size, samples and bytes (compared), ids_equal, round_trip,
-        checked_with, note.
+        A report: format, folder, vocab_size, documents (of `samples`), samples and bytes (compared), ids_equal,
+        round_trip, unreachable_ids, checked_with, note.
 
     Raises:
         GqvaeError: the ids differ (nothing is written), or the folder cannot be written or is not an export.
     """
-    folder = Path(folder)
-    _refuse_foreign(folder)
-    texts = list(chain(AWKWARD_TEXT, special_texts(tokenizer.vocabulary.specials), samples or ()))
-    model = build_huggingface(tokenizer)
-    try:
-        with replacing_folder(folder) as temporary:
-            model.save(str(temporary / "tokenizer.json"))
-            config = json.dumps(_config(tokenizer), indent=2, ensure_ascii=False) + "\n"
-            (temporary / "tokenizer_config.json").write_text(config, encoding="utf-8")
-            checked_with = check_parity(tokenizer, temporary, texts)
-    except OSError as error:
-        raise GqvaeError(f"cannot write {folder}: {error.strerror or error}") from error
-    return {
-        "format": "huggingface",
-        "folder": str(folder),
-        "vocab_size": tokenizer.vocab_size,
-        "samples": len(texts),
-        "bytes": sum(len(text.encode()) for text in texts),
-        "ids_equal": True,
-        "round_trip": True,
-        "checked_with": checked_with,
-        "note": "Hugging Face parses special tokens in text unless called with split_special_tokens=True",
-    }
+    settings = settings or Settings()
+    if isinstance(tokenizer, BPETokenizer):
+        vocabulary = tokenizer.vocabulary.with_specials(settings.specials)
+        tokenizer = BPETokenizer(vocabulary, tokenizer.pattern, tokenizer.name)
+    else:
+        tokenizer = with_specials(tokenizer, settings.specials)
+    proof = Proof.of(tokenizer, samples or ())
+
+    def write(temporary: Path) -> dict[str, Any]:
+        write_huggingface(tokenizer, temporary, settings)
+        checked = check_huggingface(proof, temporary)
+        return proof.report("huggingface", unreachable_ids(tokenizer), checked, NOTE)
+
+    return write_export(folder, write)
 
 
-def build_huggingface(tokenizer: Tokenizer) -> HuggingFaceTokenizer:
+def with_specials(tokenizer: Tokenizer, names: Iterable[str]) -> Tokenizer:
+    """The same tokenizer with more special tokens, those it lacks of `names`, after all other ids."""
+    vocabulary = tokenizer.vocabulary.with_specials(names)
+    return Tokenizer(vocabulary, tokenizer.scores, tokenizer.pattern, tokenizer.name, tokenizer.provenance)
+
+
+def write_huggingface(tokenizer: Tokenizer | BPETokenizer, folder: Path, settings: Settings) -> None:
+    """Write the two files, unchecked."""
+    build_huggingface(tokenizer).save(str(folder / "tokenizer.json"))
+    config = json.dumps(settings.config(tokenizer.vocabulary.specials), indent=2, ensure_ascii=False) + "\n"
+    (folder / "tokenizer_config.json").write_text(config, encoding="utf-8")
+
+
+def build_huggingface(tokenizer: Tokenizer | BPETokenizer) -> HuggingFaceTokenizer:
     """The same tokenizer as a `tokenizers` pipeline.
 
     Raises:
         GqvaeError: a special token's name is also what the byte-level alphabet calls some other token.
     """
-    alphabet = byte_level_alphabet()
-    spelled = ["".join(alphabet[byte] for byte in token) for token in tokenizer.vocabulary.plain_tokens]
+    spelled = [spell(token) for token in tokenizer.vocabulary.plain_tokens]
     clashes = set(tokenizer.vocabulary.specials) & set(spelled)
     if clashes:
         # Hugging Face would give the special token that token's id.
         raise GqvaeError(f"special tokens {sorted(clashes)} cannot be exported: there they spell other tokens")
-    # The binding's annotations want unk_id: None is what leaves it out.
-    model = models.Unigram(list(zip(spelled, tokenizer.scores, strict=True)), unk_id=None)
+    return around(_model(tokenizer, spelled), tokenizer.pattern, tokenizer.vocabulary.specials)
+
+
+def around(model: models.Model, pattern: str, specials: Iterable[str]) -> HuggingFaceTokenizer:
+    """A byte-level pipeline around `model`: the pattern's pretokens before it, special tokens after its ids."""
     result = HuggingFaceTokenizer(model)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    pattern = PATTERNS[tokenizer.pattern]
-    if pattern is None:
+    expression = PATTERNS[pattern]
+    if expression is None:
         result.pre_tokenizer = byte_level
     else:
-        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        split = pre_tokenizers.Split(Regex(expression), "isolated")
         result.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     result.decoder = decoders.ByteLevel()
-    result.add_special_tokens(
-        [AddedToken(name, normalized=False, special=True) for name in tokenizer.vocabulary.specials]
-    )
+    result.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in specials])
     return result
+
+
+def _model(tokenizer: Tokenizer | BPETokenizer, spelled: list[str]) -> models.Model:
+    if isinstance(tokenizer, Tokenizer):
+        # The binding's annotations want unk_id: None is what leaves it out.
+        return models.Unigram(list(zip(spelled, tokenizer.scores, strict=True)), unk_id=None)
+    pairs = [(spell(left), spell(right)) for left, right in tokenizer.pairs.values()]
+    return models.BPE({token: id_ for id_, token in enumerate(spelled)}, pairs, ignore_merges=True)
 
 
 def byte_level_alphabet() -> list[str]:
@@ -110,69 +128,51 @@ def byte_level_alphabet() -> list[str]:
     return [chr(byte if byte in printable else next(spare)) for byte in range(256)]
 
 
-def check_parity(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]) -> list[str]:
-    """Compare the ids of the export in `folder` with ours on `texts`, specials parsed and not.
+_ALPHABET = byte_level_alphabet()
+
+
+def spell(token: bytes) -> str:
+    """A token in the byte-level alphabet."""
+    return "".join([_ALPHABET[byte] for byte in token])
+
+
+def check_huggingface(proof: Proof, folder: Path) -> list[str]:
+    """Compare the export in `folder` with what `proof` expects.
 
     Returns the packages it was checked with: "tokenizers", and "transformers" where that is installed.
 
     Raises:
         GqvaeError: a size, an id or a decoded text differs.
     """
-    model = HuggingFaceTokenizer.from_file(str(folder / "tokenizer.json"))
-    _expect(model.get_vocab_size() == tokenizer.vocab_size, "the number of ids differs")
-    for name, index in tokenizer.special_ids.items():
-        _expect(model.token_to_id(name) == index, f"the id of {name!r} differs")
-    parsed = [tokenizer.encode(text, allowed_special="all") for text in texts]
-    plain = [tokenizer.encode(text) for text in texts]
-    _compare(texts, parsed, [model.encode(text, add_special_tokens=False).ids for text in texts])
-    for text, ids in zip(texts, parsed, strict=True):
-        _expect(model.decode(ids, skip_special_tokens=False) == text, f"{text[:60]!r} does not round-trip")
-    model.encode_special_tokens = True
-    _compare(texts, plain, [model.encode(text, add_special_tokens=False).ids for text in texts])
+    return [_checked(proof, runtime) for runtime in _runtimes(proof, folder)]
+
+
+def _checked(proof: Proof, runtime: Runtime) -> str:
+    proof.check(runtime)
+    return runtime.name
+
+
+def _runtimes(proof: Proof, folder: Path) -> Iterator[Runtime]:
+    parsing, plain = (HuggingFaceTokenizer.from_file(str(folder / "tokenizer.json")) for _ in range(2))
+    for name, index in proof.reference.vocabulary.special_ids.items():
+        expect(parsing.token_to_id(name) == index, f"the id of {name!r} differs")
+    plain.encode_special_tokens = True
+    yield Runtime(
+        name="tokenizers",
+        size=parsing.get_vocab_size(),
+        encode=lambda text: parsing.encode(text, add_special_tokens=False).ids,
+        decode=lambda ids: parsing.decode(ids, skip_special_tokens=False),
+        plain=lambda text: plain.encode(text, add_special_tokens=False).ids,
+    )
     if find_spec("transformers") is None:
-        return ["tokenizers"]
+        return
     from transformers import AutoTokenizer
 
     auto = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    _expect(len(auto) == tokenizer.vocab_size, "the number of ids differs in AutoTokenizer")
-    _compare(texts, parsed, [auto(text)["input_ids"] for text in texts])
-    _compare(texts, plain, [auto(text, split_special_tokens=True)["input_ids"] for text in texts])
-    for text, ids in zip(texts, parsed, strict=True):
-        _expect(auto.decode(ids) == text, f"{text[:60]!r} does not round-trip in AutoTokenizer")
-    return ["tokenizers", "transformers"]
-
-
-def _config(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What transformers needs beside tokenizer.json; 4.x and 5.x both know this class name."""
-    config: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "clean_up_tokenization_spaces": False,  # true would change decoded text
-        "model_max_length": 10**30,  # transformers' own word for "no limit"
-    }
-    if "<|endoftext|>" in tokenizer.vocabulary.specials:
-        config["bos_token"] = config["eos_token"] = "<|endoftext|>"  # as in GPT-2
-    if "<|pad|>" in tokenizer.vocabulary.specials:
-        config["pad_token"] = "<|pad|>"
-    return config
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Replacing a folder deletes what is in it: do so only for an earlier export."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise GqvaeError(f"{folder} is a file: give a folder for the export")
-    names = {"tokenizer.json", "tokenizer_config.json"}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in names)
-    if others:
-        raise GqvaeError(f"{folder} holds other files ({', '.join(others[:3])}): export to a folder of its own")
-
-
-def _compare(texts: Sequence[str], ours: list[list[int]], theirs: list[list[int]]) -> None:
-    for text, expected, actual in zip(texts, ours, theirs, strict=True):
-        _expect(expected == actual, f"ids differ on {text[:60]!r}")
-
-
-def _expect(holds: bool, message: str) -> None:
-    if not holds:
-        raise GqvaeError(f"the export is not the same tokenizer, so nothing was written: {message}")
+    yield Runtime(
+        name="transformers",
+        size=len(auto),
+        encode=lambda text: auto(text, verbose=False)["input_ids"],
+        decode=auto.decode,
+        plain=lambda text: auto(text, split_special_tokens=True, verbose=False)["input_ids"],
+    )

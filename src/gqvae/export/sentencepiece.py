@@ -1,0 +1,112 @@
+"""A SentencePiece model, `tokenizer.model`, where there can be one.
+
+SentencePiece finds the best segmentation as we do, but of characters, in single precision and without pretokens, and
+text never gives it a byte but for a character that is no piece. So it can hold a tokenizer
+
+- of the pattern "none",
+- whose learned strings are text: no part of a character, no NUL, no U+2581 (its space).
+
+Bytes 1 to 127 are pieces at their ids; 0 and the bytes above 127 are its byte pieces at theirs. It insists on 256 byte
+pieces and an `<unk>`: 128 ids more, which text never gives, stand at the end. Whether ids are equal is then for the
+comparison to say: a character that is no piece scores lower there than its bytes do here, and sums of scores in single
+precision tie where ours do not.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gqvae.errors import GqvaeError
+from gqvae.export.parity import Proof, Runtime, unreachable_ids, write_export
+from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import BYTES, Vocabulary
+
+FILE = "tokenizer.model"
+SPACE = "\u2581"
+PIECES = range(1, 128)
+"""The bytes that are ordinary pieces."""
+EXTRA = len(PIECES) + 1
+"""Ids that SentencePiece insists on beside ours: byte pieces, and `<unk>`."""
+NOTE = f"SentencePiece reads the character U+2581 ({SPACE}) as a space, and parses no special token in text"
+
+
+def export_sentencepiece(
+    tokenizer: Tokenizer, folder: str | Path, samples: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Write `tokenizer.model` if its ids are equal on awkward text and `samples`.
+
+    Returns the report of `export_huggingface`; "vocab_size" is ours, "model_size" that of the model.
+
+    Raises GqvaeError, with the reason, where SentencePiece cannot hold the tokenizer.
+    """
+    _refuse_impossible(tokenizer)
+    # Specials are control pieces: text never gives them, so there is nothing to parse.
+    proof = Proof.of(_without_specials(tokenizer), samples or ())
+    model = build_sentencepiece(tokenizer)
+
+    def write(temporary: Path) -> dict[str, Any]:
+        from sentencepiece import SentencePieceProcessor
+
+        (temporary / FILE).write_bytes(model)
+        processor: Any = SentencePieceProcessor(model_file=str(temporary / FILE))
+        size: int = processor.get_piece_size()
+        text_size = size - EXTRA - len(tokenizer.vocabulary.specials)
+        proof.check(Runtime("sentencepiece", text_size, processor.encode, processor.decode, plain=None))
+        report = proof.report("sentencepiece", unreachable_ids(tokenizer) + EXTRA, ["sentencepiece"], NOTE)
+        return report | {"vocab_size": tokenizer.vocab_size, "model_size": size}
+
+    return write_export(folder, write)
+
+
+def _refuse_impossible(tokenizer: Tokenizer) -> None:
+    if tokenizer.pattern != "none":
+        raise GqvaeError(
+            f"SentencePiece has no pretokens: it would merge across those of the pattern {tokenizer.pattern!r}. "
+            "It can only hold a tokenizer of the pattern 'none'"
+        )
+    for token in tokenizer.vocabulary.learned:
+        try:
+            text = token.decode()
+        except UnicodeDecodeError as error:
+            raise GqvaeError(f"SentencePiece cannot hold the token {token!r}: it ends within a character") from error
+        for character, what in (("\0", "NUL"), (SPACE, "U+2581, its space")):
+            if character in text:
+                raise GqvaeError(f"SentencePiece cannot hold the token {text!r}: it has {what} in it")
+
+
+def _without_specials(tokenizer: Tokenizer) -> Tokenizer:
+    vocabulary = Vocabulary(tokenizer.vocabulary.learned, ())
+    return Tokenizer(vocabulary, tokenizer.scores, tokenizer.pattern, tokenizer.name)
+
+
+def build_sentencepiece(tokenizer: Tokenizer) -> bytes:
+    """The model as a protocol buffer, ids as they are, then what SentencePiece insists on."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    protocol: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    model = protocol.ModelProto()
+    kinds = protocol.ModelProto.SentencePiece
+
+    def add(piece: str, kind: int, score: float = 0.0) -> None:
+        model.pieces.add(piece=piece, type=kind, score=score)
+
+    for id_, (token, score) in enumerate(zip(tokenizer.vocabulary.plain_tokens, tokenizer.scores, strict=True)):
+        if id_ < BYTES and id_ not in PIECES:
+            add(_byte_piece(id_), kinds.BYTE)
+        else:
+            add(token.decode().replace(" ", SPACE), kinds.NORMAL, score)
+    for name in tokenizer.vocabulary.specials:
+        add(name, kinds.CONTROL)
+    for byte in PIECES:
+        add(_byte_piece(byte), kinds.BYTE)
+    add("<unk>", kinds.UNKNOWN)
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    trainer.model_type, trainer.vocab_size, trainer.byte_fallback = trainer.UNIGRAM, len(model.pieces), True
+    trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = len(model.pieces) - 1, -1, -1, -1
+    normalizer.name, normalizer.add_dummy_prefix, normalizer.remove_extra_whitespaces = "identity", False, False
+    normalizer.escape_whitespaces = True
+    return bytes(model.SerializeToString())
+
+
+def _byte_piece(byte: int) -> str:
+    return f"<0x{byte:02X}>"

@@ -1,0 +1,286 @@
+"""The portable export: exactly as many ids, all reachable, and the same ids in every runtime."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+from toys import TEXT, toy
+
+from gqvae.bpe import BPETokenizer, pair_of, segment
+from gqvae.corpus import Corpus, is_held_out
+from gqvae.errors import GqvaeError
+from gqvae.evaluation.peers import load_peer, train_peer
+from gqvae.export import portable
+from gqvae.export.chat import Settings
+from gqvae.export.choosing import choose, in_order, losses, train_bpe
+from gqvae.export.gguf import export_gguf, read_gguf
+from gqvae.export.huggingface import export_huggingface
+from gqvae.export.portable import count, counted, export_portable, is_portable, load_portable, portable_bpe
+from gqvae.export.tiktoken import load_tiktoken
+from gqvae.tokenizer import Tokenizer, load
+from gqvae.vocabulary import Vocabulary
+
+for package in ("tiktoken", "gigatoken", "gguf"):
+    pytest.importorskip(package)
+
+DATA = Path(os.environ.get("GQVAE_DATA", Path(__file__).parents[1] / "../shared/data"))
+COUNTS = count([TEXT * 3, TEXT.upper(), "the rain, the girl, the little girl: the rain didn't stop"], "gpt2")
+TRICKY = st.text(alphabet="abtsSſKk'’ \t\n\r\x0b\x1c\x1f\x85\u00a0\u2028\u3000\u0301\u200d1²٣天а.<|>\x00", max_size=40)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("portable") / "out"
+    export_portable(toy(size=400), out, COUNTS, [TEXT], keep=0.5)
+    return out
+
+
+# the choice
+
+
+def test_bpe_merges_the_most_frequent_first() -> None:
+    counts = {b"abab": 3, b"abc": 2, b"xx": 9, b"xxx": 1}
+    assert train_bpe(counts, 3) == [b"xx", b"ab", b"abab"]
+    assert train_bpe(counts, 9, allowed={b"ab", b"abc"}) == [b"ab", b"abc"]
+    assert train_bpe(counts, 2, avoid={b"xx"}) == [b"ab", b"abab"]
+
+
+def test_bpe_equals_hugging_faces(tmp_path: Path) -> None:
+    peer = train_peer("bpe:330", [TEXT])
+    (tmp_path / "tokenizer.json").write_text(peer._tokenizer.to_str())  # type: ignore[union-attr]
+    merges = json.loads(peer._tokenizer.to_str())["model"]["merges"]  # type: ignore[union-attr]
+    alphabet = {character: bytes([byte]) for byte, character in enumerate(portable.byte_level_alphabet())}
+    theirs = [b"".join(alphabet[character] for character in left + right) for left, right in merges]
+    weights = count([TEXT], "gpt2")
+    ours = train_bpe(weights, len(theirs))
+    # they break ties otherwise: the same compression, not the same strings
+    assert tokens(ours, weights) == pytest.approx(tokens(theirs, weights), rel=0.02)
+
+
+def tokens(order: list[bytes], counts: "Counter[bytes]") -> int:
+    ranks = {token: rank for rank, token in enumerate(order)}
+    return sum(number * len(segment(piece, ranks)) for piece, number in counts.items())
+
+
+def test_the_loss_of_a_token_is_what_the_text_would_cost_more() -> None:
+    counts = Counter({b" rain": 5, b" rainy": 2, b" train": 3, b"a": 4})
+    order = [b"ai", b"ain", b" r", b" rain"]
+    loss = losses(counts, order)
+    for token in (b"ain", b" rain"):  # no other is made of these
+        without = [other for other in order if other != token]
+        assert loss[token] == tokens(without, counts) - tokens(order, counts)
+
+
+def test_the_order_is_that_of_what_is_spelled() -> None:
+    order = in_order(Counter({b"abx": 2, b"aby": 2, b"zz": 9}), {b"zz", b"ab", b"q!"})
+    assert order == [b"ab", b"zz", b"q!"]
+
+
+def test_exactly_as_many_all_reachable_and_the_same_again() -> None:
+    learned = toy(size=500).vocabulary.learned
+    for size in (20, 70, 150):
+        chosen = choose(COUNTS, learned, size)
+        assert len(set(chosen)) == size
+        ranks = {token: rank for rank, token in enumerate(chosen)}
+        assert all(token in COUNTS or pair_of(token, ranks) for token in chosen)
+        assert choose(Counter(COUNTS), sorted(learned), size) == chosen
+
+
+def test_too_little_text_and_no_pretokens_are_refused() -> None:
+    with pytest.raises(GqvaeError, match=r"gives \d+ strings that BPE can reach, not 6000"):
+        choose(COUNTS, (), 6000)
+    with pytest.raises(GqvaeError, match="not pattern 'none'"):
+        portable_bpe(toy("none"), COUNTS)
+    with pytest.raises(GqvaeError, match=r"gives \d+ merges, not"):
+        portable_bpe(toy(), Counter({b"abc": 1}), merges_only=True)
+
+
+def test_special_names_are_never_chosen() -> None:
+    assert {b" the", b" rain"} < set(portable_bpe(toy(size=300), COUNTS).vocabulary.learned)
+    tokenizer = Tokenizer(Vocabulary((b"li", b"ed"), (" the", " rain")), [0.0] * 258, "gpt2", "specials")
+    for merges_only in (False, True):
+        assert not {b" the", b" rain"} & set(portable_bpe(tokenizer, COUNTS, merges_only).vocabulary.learned)
+
+
+# the files
+
+
+def test_the_report(folder: Path) -> None:
+    report = json.loads((folder / "parity.json").read_text())
+    assert report["checked_with"] == ["tokenizers", "transformers", "tiktoken", "gigatoken"]
+    assert (report["ids_equal"], report["unreachable_ids"], report["documents"]) == (True, 0, 1)
+    assert report["vocab_size"] == 400
+    assert report["agreement"]["documents"]["compression_kept"] > 0.5
+    assert 0 < report["learned_strings"]["kept"] <= report["learned_strings"]["all"] == 143
+
+
+def loaded(folder: Path) -> dict[str, Any]:
+    import gigatoken
+
+    model = HuggingFaceTokenizer.from_file(str(folder / "tokenizer.json"))
+    model.encode_special_tokens = True
+    fast = gigatoken.Tokenizer(folder / "tokenizer.json")
+    return {
+        "tokenizers": lambda text: model.encode(text).ids,
+        "tiktoken": load_tiktoken(folder).encode_ordinary,
+        "gigatoken": lambda text: fast.encode(text).tolist(),
+    }
+
+
+@given(data=st.data())
+@settings(max_examples=50)
+def test_the_same_ids_in_every_runtime(folder: Path, data: st.DataObject) -> None:
+    ours, runtimes = load_portable(folder), loaded_once(folder)
+    texts = st.one_of(st.text(), TRICKY, st.lists(st.sampled_from(TEXT.split())).map(" ".join))
+    for text in data.draw(st.lists(texts, min_size=20, max_size=20)):
+        ids = ours.encode(text)
+        assert ours.decode_bytes(ids) == text.encode()
+        for name, encode in runtimes.items():
+            if "<|endoftext|>" not in text:  # gigatoken always parses it
+                assert encode(text) == ids, name
+
+
+RUNTIMES: dict[Path, dict[str, Any]] = {}
+
+
+def loaded_once(folder: Path) -> dict[str, Any]:
+    return RUNTIMES.setdefault(folder, loaded(folder))
+
+
+def test_it_is_measured_like_any_tokenizer(folder: Path) -> None:
+    ours, peer = load_portable(folder), load_peer(f"hf:{folder}")
+    assert is_portable(folder)
+    assert peer.vocab_size == ours.vocab_size == 400
+    assert peer.encode(TEXT) == ours.encode(TEXT)
+    assert peer.decode_bytes(peer.encode(TEXT)) == TEXT.encode()
+
+
+def test_the_documented_loader_of_tiktoken(folder: Path) -> None:
+    lines = [line[4:] for line in portable_loader().splitlines()]
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines).replace("FOLDER", str(folder)), scope)
+    assert scope["encoding"].encode_ordinary(TEXT) == load_portable(folder).encode(TEXT)
+    assert scope["encoding"].encode("<|endoftext|>", allowed_special="all") == [399]
+
+
+def portable_loader() -> str:
+    from gqvae.export import tiktoken
+
+    assert tiktoken.__doc__
+    return "\n".join(line for line in tiktoken.__doc__.splitlines() if line.startswith("    "))
+
+
+def test_a_portable_export_can_be_exported_again_with_a_template(folder: Path, tmp_path: Path) -> None:
+    report = export_huggingface(load_portable(folder), tmp_path / "chat", [TEXT], Settings(chat_template="chatml"))
+    assert report["vocab_size"] == 402
+    again = HuggingFaceTokenizer.from_file(str(tmp_path / "chat/tokenizer.json"))
+    assert again.encode(TEXT).ids == load_portable(folder).encode(TEXT)
+
+
+def test_too_much_lost_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(GqvaeError, match=r"keeps [\d.]+% .* less than the 300.00%"):
+        export_portable(toy(size=400), tmp_path / "out", COUNTS, keep=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runtime_that_differs_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reversed_ranks(model: BPETokenizer, folder: Path) -> None:
+        write(model, folder)
+        lines = (folder / "ranks.tiktoken").read_text().splitlines()
+        ranks = [line.split()[1] for line in lines]
+        swapped = [
+            f"{line.split()[0]} {rank}\n" for line, rank in zip(lines, ranks[:256] + ranks[:255:-1], strict=True)
+        ]
+        (folder / "ranks.tiktoken").write_text("".join(swapped))
+
+    write = portable.write_tiktoken
+    monkeypatch.setattr(portable, "write_tiktoken", reversed_ranks)
+    with pytest.raises(GqvaeError, match=r"nothing was written: ids differ on .* in tiktoken"):
+        export_portable(toy(size=400), tmp_path / "out", COUNTS, keep=0.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_portable_export_is_refused(tmp_path: Path) -> None:
+    export_huggingface(toy(), tmp_path / "unigram")
+    with pytest.raises(GqvaeError, match="is not a portable export"):
+        load_portable(tmp_path / "unigram")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(GqvaeError, match="is not a portable export"):
+        load_portable(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["gpt4", "gpt4-2digits", "punct", "whitespace", "sentence"])
+def test_every_pattern_with_pretokens(pattern: str, tmp_path: Path) -> None:
+    """gigatoken knows two of them, and is asked for no other."""
+    counts = count([TEXT * 2, TEXT.upper(), TEXT.title()], pattern)
+    report = export_portable(toy(pattern, size=300), tmp_path / "out", counts, [TEXT], keep=0.3)
+    assert ("gigatoken" in report["checked_with"]) == (pattern == "gpt4")
+    assert load_portable(tmp_path / "out").pattern == pattern
+
+
+def test_the_text_of_a_distillation_is_at_hand(distilled: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = distilled
+    counts = counted(folder)
+    assert counts
+    tokenizer = load(folder)
+    report = export_portable(tokenizer, tmp_path / "out", counts)
+    assert report["vocab_size"] == tokenizer.vocab_size
+    assert report["agreement"]["counted_text"]["compression_kept"] > 0.98
+    assert counted(tmp_path) is None
+
+
+def test_it_costs_under_a_percent_on_held_out_stories(tmp_path: Path) -> None:
+    if not (DATA / "tinystories_train.txt").exists():
+        pytest.skip("no data folder")
+    tokenizer = load("tinystories-1024")
+    documents = list(Corpus((str(DATA / "tinystories_train.txt"),)).documents())
+    counts = count((text for text in documents if not is_held_out(text, 0.05)), tokenizer.pattern)
+    held_out = [text for text in documents if is_held_out(text, 0.05)]
+    report = export_portable(tokenizer, tmp_path / "out", counts, held_out, keep=0.99)
+    assert report["unreachable_ids"] == 0
+    assert report["vocab_size"] == tokenizer.vocab_size
+
+
+# GGUF
+
+
+def test_gguf_of_merges_alone(tmp_path: Path) -> None:
+    export_portable(toy(size=350), tmp_path / "out", COUNTS, keep=0.3, merges_only=True)
+    model = load_portable(tmp_path / "out")
+    assert "gigatoken (ranks)" in json.loads((tmp_path / "out/parity.json").read_text())["checked_with"]
+    report = export_gguf(model, tmp_path / "gguf", [TEXT])
+    keys = read_gguf(tmp_path / "gguf/tokenizer.gguf")
+    assert (keys["tokenizer.ggml.pre"], keys["tokenizer.ggml.model"]) == ("gpt-2", "gpt2")
+    assert keys["tokenizer.ggml.tokens"][-1] == "<|endoftext|>"
+    assert keys["tokenizer.ggml.token_type"][-2:] == [1, 3]
+    assert keys["tokenizer.ggml.eos_token_id"] == model.vocab_size - 1
+    assert len(keys["tokenizer.ggml.merges"]) == len(model.vocabulary.learned)
+    assert "llama.cpp itself was not run" in report["note"]
+
+
+def test_gguf_of_whole_words_where_llama_cpp_knows_them(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(GqvaeError, match=r"\d+ ids stand for whole words .* --merges-only"):
+        export_gguf(load_portable(folder), tmp_path / "gguf")
+    gpt4 = portable_bpe(toy("gpt4", size=350), count([TEXT * 3], "gpt4"))
+    assert gpt4.whole_only
+    export_gguf(gpt4, tmp_path / "gguf", [TEXT])
+    assert read_gguf(tmp_path / "gguf/tokenizer.gguf")["tokenizer.ggml.pre"] == "llama-bpe"
+    with pytest.raises(GqvaeError, match=r"llama\.cpp has no pattern 'punct'"):
+        export_gguf(portable_bpe(toy("punct", size=300), COUNTS), tmp_path / "gguf")
+
+
+def test_a_gguf_that_reads_back_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gqvae.export import gguf
+
+    model = portable_bpe(toy(size=350), COUNTS, merges_only=True)
+    read = gguf.read_gguf
+    monkeypatch.setattr(gguf, "read_gguf", lambda path: read(path) | {"tokenizer.ggml.merges": ["t h"]})
+    with pytest.raises(GqvaeError, match="merges is not what was written"):
+        export_gguf(model, tmp_path / "gguf")
+    assert list(tmp_path.iterdir()) == []
