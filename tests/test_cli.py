@@ -370,3 +370,20 @@ def test_a_reader_that_stops_early_is_no_crash(tok: str) -> None:
     _, err = process.communicate(b"Once upon a time\n" * 20000)
     assert b"Traceback" not in err
     assert os.name == "nt" or process.returncode == 1
+
+
+def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Path) -> None:
+    from gqvae.corpus import Corpus
+    from gqvae.pretokens import PretokenTable, count_pretokens
+
+    out = tmp_path / "deep" / "table.parquet"
+    result = call("count", text_file, "--out", str(out), "--pattern", "gpt4", "--window", "8", "--memory", "0.5 GB")
+    table = PretokenTable.load(out)
+    twin = count_pretokens(Corpus((text_file,)).documents(), pattern="gpt4", window=8)
+    assert (table.pieces, table.counts.tolist()) == (twin.pieces, twin.counts.tolist())
+    assert f"{len(twin.pieces)} distinct pretokens: {out}" in result.err
+    assert result.status == 0
+    for size in ("much", "0", "-1GB", "1 XB"):
+        refused = call("count", text_file, "--out", str(out), "--memory", size)
+        assert refused.status == 1
+        assert f"{size!r} is not a size; write 500MB or 2GB" in refused.err

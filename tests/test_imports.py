@@ -22,6 +22,8 @@ TRAINING = TORCH | set(TRAINS)
 ORDER = [
     "gqvae.errors",
     "gqvae.files",
+    "gqvae.documents",
+    "gqvae.readers",
     "gqvae.corpus",
     "gqvae.patterns",
     "gqvae.boundaries",

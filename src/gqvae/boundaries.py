@@ -38,12 +38,14 @@ class Rules(NamedTuple):
     cut: there is a boundary, and the text before splits as it does when it ends there.
     join: a part all of whose pairs are among these is one pretoken.
     first: these pairs join, too, where the former character is the first of its part.
+    alone: white space that is a pretoken by itself if there is no other on either side.
     """
 
     kinds: dict[str, str]
     cut: tuple[str, ...]
     join: tuple[str, ...]
     first: tuple[str, ...] = ()
+    alone: str = ""
 
 
 _GPT4 = Rules(
@@ -53,11 +55,13 @@ _GPT4 = Rules(
     first=("O L",),
 )
 _RULES = {
-    "gpt2": Rules(_WORDS, cut=("L NSR_AO", "N LSR_AO", "AO NSR_", "O L"), join=("L L", "N N", "_ LN", "_AO AO")),
+    "gpt2": Rules(
+        _WORDS, cut=("L NSR_AO", "N LSR_AO", "AO NSR_", "O L"), join=("L L", "N N", "_ LN", "_AO AO"), alone="SR"
+    ),
     "gpt4": _GPT4,
     "gpt4-2digits": _GPT4,
     "punct": Rules(_WORDS, cut=("L NSR_AO", "N LSR_AO", "AO LNS_", "R LNAO"), join=("L L", "_ L", "_AO AO", "AOR R")),
-    "whitespace": Rules(_WORDS, cut=("LNAO SR_",), join=("_LNAO LNAO",)),
+    "whitespace": Rules(_WORDS, cut=("LNAO SR_",), join=("_LNAO LNAO",), alone="SR"),
     "sentence": Rules(_SENTENCES, cut=("E O", "R EQO"), join=("O EQRO", "E EQR", "QR R", "Q Q")),
 }
 
@@ -76,6 +80,7 @@ class Boundaries:
         names = list(rules.kinds)
         self._space = names.index("_") if "_" in names else None
         self._word = numpy.array([kind in "LNAO" for kind in names])
+        self._alone = numpy.array([kind in rules.alone for kind in names]) if rules.alone else None
 
     def cuts(self, texts: bytes, starts: "Places") -> "Mask":
         """(n,): whether a pretoken certainly begins at this byte. starts: where each text begins."""
@@ -87,7 +92,12 @@ class Boundaries:
         found = begins.copy()
         found[1:] |= self._cut[_pairs_of(kinds)]
         if self._space is not None:  # in patterns of words a pretoken also begins at a space before something else
-            found[:-1] |= (kinds[:-1] == self._space) & self._word[kinds[1:]] & ~begins[1:]
+            word = self._word[kinds]
+            found[:-1] |= (kinds[:-1] == self._space) & word[1:] & ~begins[1:]
+            if self._alone is not None:
+                alone = self._alone[kinds]
+                alone[1:] &= word[:-1] | begins[1:]
+                found[1:] |= alone[:-1] & word[1:]
         return found
 
     def uncertain(self, parts: bytes, starts: "Places") -> "Mask":

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
@@ -93,10 +94,15 @@ class Corpus:
 
         Starts `skips` afresh. Raises GqvaeError for bad inputs, and for bad documents unless skipped.
         """
+        for document in self.streamed():
+            yield document if isinstance(document, str) else document.whole()
+
+    def streamed(self) -> Iterator[Document]:
+        """`documents`, but long ones of plain text stay on disk. (Lines of .jsonl and rows are held whole.)"""
         self.skips.count, self.skips.examples = 0, []
         for source in self.sources():
             for item in read_documents(source, self.separator, self.field):
-                if isinstance(item, str):
+                if not isinstance(item, GqvaeError):
                     if item:
                         yield item
                 elif self.on_error == "skip":
@@ -109,18 +115,27 @@ class TextHash:
     """The SHA-256 of documents: of each its UTF-8, then the length of that (8 bytes, big-endian)."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+        self._hash, self._size = hashlib.sha256(), 0
 
     def update(self, document: bytes) -> None:
-        self._hash.update(document)
-        self._hash.update(len(document).to_bytes(8, "big"))
+        self.extend(document)
+        self.end()
+
+    def extend(self, block: bytes) -> None:
+        """A part of a document; `end` ends it."""
+        self._hash.update(block)
+        self._size += len(block)
+
+    def end(self) -> None:
+        self._hash.update(self._size.to_bytes(8, "big"))
+        self._size = 0
 
     def hexdigest(self) -> str:
         """The hash of all documents so far; more may follow."""
         return self._hash.hexdigest()
 
 
-def is_held_out(document: str, fraction: float) -> bool:
+def is_held_out(document: Document, fraction: float) -> bool:
     """Whether a document belongs to the held-out share of a corpus, about `fraction` (0..1) of all documents.
 
     Decided by the document's bytes alone (BLAKE2b of its UTF-8): neither order nor other documents nor the
@@ -128,8 +143,10 @@ def is_held_out(document: str, fraction: float) -> bool:
     """
     if not 0.0 <= fraction <= 1.0:
         raise GqvaeError(f"held-out fraction is {fraction}; it must lie in 0..1")
-    digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < fraction * 2.0**64
+    digest = hashlib.blake2b(digest_size=8)
+    for block in blocks(document):
+        digest.update(block.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "big") < fraction * 2.0**64
 
 
 def write_parts(documents: Iterable[str], fraction: float, folder: Path) -> tuple[Path, Path]:

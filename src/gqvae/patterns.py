@@ -9,7 +9,6 @@ Every split is lossless: the pieces of any str or bytes, joined, are its bytes.
 """
 
 import re
-from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -62,12 +61,6 @@ _UNASSIGNED = "\ufdd0"  # a noncharacter: unassigned for ever, neither letter, n
 # comes after that space. So text can be cut there without the pattern, which is slow, and every word remembered.
 WORD_START = re.compile(r" (?=\S)")
 
-# Places where every pattern of words has a boundary and the text on either side splits as it does in the whole: before
-# a space that a word follows, and after a lone newline. `re` counts U+001C..1F as spaces, unlike `regex`: so
-# this misses a few places and never finds a wrong one.
-_SAFE_CUT = re.compile(r" (?=\S)|(?<=\S\n)(?=\S)")
-_SAFE_SENTENCE_CUT = re.compile(r"(?<=\n)(?=[^\n])")
-
 
 def split(text: str | bytes, pattern: str) -> list[bytes]:
     """Cut `text` into pretokens. `b"".join(split(x, p))` is x (a str's UTF-8) for every x, UTF-8 or not.
@@ -114,22 +107,6 @@ def cut(piece: bytes, window: int) -> list[bytes]:
 def begins_at_words(pattern: str) -> bool:
     """Whether a pretoken begins at every space that a non-space follows, whatever comes after."""
     return pattern not in _ACROSS_WORDS
-
-
-def safe_blocks(text: str, pattern: str, size: int) -> Iterator[str]:
-    """Cut `text` into blocks of about `size` characters whose pieces, one after the other, are its pieces.
-
-    A block is longer where no safe place is near, and the whole text for "none".
-    """
-    if compiled_pattern(pattern) is None:
-        yield text
-        return
-    start = 0
-    safe_cut = _SAFE_CUT if begins_at_words(pattern) else _SAFE_SENTENCE_CUT
-    while found := safe_cut.search(text, start + size):
-        yield text[start : found.start()]
-        start = found.start()
-    yield text[start:]
 
 
 def split_text(text: str, pattern: str) -> list[str]:

@@ -15,13 +15,16 @@ from contextlib import ExitStack
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
+from gqvae.documents import Document, Gathered, decode
 from gqvae.errors import GqvaeError
 
 STDIN = "-"
 SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 
-Item = str | GqvaeError
+_LINE = 1 << 20  # bytes of a line, or of a part of it, that are read at once
+
+Item = Document | GqvaeError
 
 
 def is_url(source: str) -> bool:
@@ -62,7 +65,7 @@ def _open(source: str, compression: str, stack: ExitStack) -> IO[bytes]:
     if source == STDIN:
         stream = sys.stdin.buffer
     elif is_url(source):
-        stream = stack.enter_context(optional_module("fsspec", source).open(source, "rb"))
+        stream = io.BufferedReader(stack.enter_context(optional_module("fsspec", source).open(source, "rb")))
     else:
         stream = stack.enter_context(open(source, "rb"))  # noqa: SIM115 (the stack closes it)
     if compression == "gz":
@@ -114,18 +117,18 @@ class _ZstdReader(io.RawIOBase):
 
 
 def _from_text(stream: IO[bytes], source: str, separator: str | None) -> Iterator[Item]:
-    if separator is None:
-        yield _decode(stream.read(), source, 1)
-        return
-    mark = separator.encode()
-    document, first = bytearray(), 1
-    for number, line in enumerate(stream, 1):
-        if line.startswith(mark) and line.removesuffix(b"\n").removesuffix(b"\r") == mark:
-            yield _decode(bytes(document), source, first)
-            document, first = bytearray(), number + 1
+    mark = None if separator is None else separator.encode()
+    document, first = Gathered(), 1
+    number, at_start = 0, True
+    while line := stream.readline(_LINE):  # or a part of a line
+        number += at_start
+        if mark and at_start and line.startswith(mark) and line.removesuffix(b"\n").removesuffix(b"\r") == mark:
+            yield document.finish(source, first)
+            document, first = Gathered(), number + 1
         else:
-            document += line
-    yield _decode(bytes(document), source, first)
+            document.add(line)
+        at_start = line.endswith(b"\n")
+    yield document.finish(source, first)
 
 
 def _from_jsonl(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
@@ -134,7 +137,7 @@ def _from_jsonl(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
             continue
-        text = _decode(line, source, number)
+        text: Item = decode(line, source, number)
         if isinstance(text, str):
             try:
                 text = _field(json.loads(text), key, f"{source}:{number}")
@@ -160,7 +163,7 @@ def _from_parquet(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
             for value in batch.column(0).cast(arrow.large_binary()).to_pylist():
                 row += 1
                 where = f"{source}: row {row}"
-                yield GqvaeError(f"{where}: {key!r} is null") if value is None else _decode(value, where, 1)
+                yield GqvaeError(f"{where}: {key!r} is null") if value is None else decode(value, where, 1)
     except arrow.ArrowException as error:
         raise OSError(str(error)) from error
 
@@ -188,16 +191,6 @@ def _field(record: Any, key: str, where: str) -> Item:
     except UnicodeEncodeError as error:
         return GqvaeError(f"{where}: field {key!r} has the lone surrogate {text[error.start]!r}")
     return text
-
-
-def _decode(data: bytes, source: str, line: int) -> Item:
-    """UTF-8 -> text. `line`: the number of the first line of `data` in its file, counted from 1."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line += data.count(b"\n", 0, error.start)
-        byte = data[error.start]
-        return GqvaeError(f"{source}:{line}: not UTF-8 (byte 0x{byte:02x}); convert it or skip bad documents")
 
 
 def optional_module(module: str, source: str) -> Any:

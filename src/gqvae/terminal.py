@@ -4,14 +4,16 @@ rich is imported where it is used: it costs as much as the rest of the command l
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
     from gqvae.evaluation import RatedRow
+
+_Document = TypeVar("_Document", bound=Sized)
 
 # Neighbouring tokens never share a colour; readable on dark and light backgrounds.
 _COLOURS = tuple(f"black on bright_{name}" for name in ("cyan", "yellow", "green", "magenta"))
@@ -22,7 +24,7 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def progress(label: str, documents: Iterable[str]) -> Iterator[str]:
+def progress(label: str, documents: Iterable[_Document]) -> Iterator[_Document]:
     """Pass the documents on, and show on stderr how many have gone by, where stderr is a terminal."""
     if not sys.stderr.isatty():
         yield from documents

@@ -26,7 +26,7 @@ def root(
 
 
 for verb in (
-    train.train, train.distill, stream.encode, stream.decode, measure.evaluate, prove.export, prove.verify,
+    train.train, train.distill, train.count, stream.encode, stream.decode, measure.evaluate, prove.export, prove.verify,
     measure.show, compare.reproduce, compare.compare_quantizers, compare.demo,
 ):  # fmt: skip
     app.command()(verb)

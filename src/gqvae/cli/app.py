@@ -1,12 +1,15 @@
 """The application and what its verbs share: options, and reading and printing."""
 
 import json
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from gqvae.errors import GqvaeError
 
 if TYPE_CHECKING:
     from gqvae.corpus import Corpus
@@ -48,6 +51,23 @@ Field = Annotated[str, typer.Option(help="Where .jsonl, .parquet and data sets k
 BadDocuments = Annotated[OnError, typer.Option("--on-error", help="At a document that cannot be read.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Ids = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, every one counted.")]
+
+
+Memory = Annotated[
+    str,
+    typer.Option(metavar="SIZE", help="For counting, about, as in 500MB; more distinct pretokens wait on disk."),
+]
+CountingThreads = Annotated[int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core.")]
+
+
+def size_in_bytes(text: str) -> int:
+    """A size as people write it: 500MB is 500,000,000."""
+    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", text.strip().upper())
+    size = int(float(found[1]) * units[found[2]]) if found else 0
+    if size < 1:
+        raise GqvaeError(f"{text!r} is not a size; write 500MB or 2GB")
+    return size
 
 
 def print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""train and distill: from text to a tokenizer."""
+"""count, train and distill: from text to a tokenizer."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from gqvae.cli.app import INPUTS, BadDocuments, Field, Ids, OnError, Out, SeparatorLine, corpus_of, print_json
+from gqvae.cli.app import (
+    INPUTS,
+    BadDocuments,
+    CountingThreads,
+    Field,
+    Ids,
+    Memory,
+    OnError,
+    Out,
+    SeparatorLine,
+    corpus_of,
+    print_json,
+    report_skips,
+    size_in_bytes,
+)
 
 
 class Preset(StrEnum):
@@ -52,9 +66,8 @@ def train(
     separator: SeparatorLine = None,
     field: Field = "text",
     on_error: BadDocuments = OnError.fail,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core.")
-    ] = None,
+    workers: CountingThreads = None,
+    memory: Memory = "2GB",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train a GQ-VAE on a corpus.
@@ -65,6 +78,7 @@ def train(
     from gqvae import terminal
     from gqvae.learn import training
     from gqvae.presets import preset as named_preset
+    from gqvae.pretokens import Counting
 
     shortcuts = {
         "vocab_size": vocab_size,
@@ -86,8 +100,34 @@ def train(
     elif not corpus:
         raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
     else:
-        training.train(config, corpus_of(corpus, separator, field, on_error), out, workers=workers)
+        text = corpus_of(corpus, separator, field, on_error)
+        training.train(config, text, out, counting=Counting(workers, size_in_bytes(memory)))
     terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
+
+
+def count(
+    corpus: Annotated[list[str], typer.Argument(metavar="CORPUS", help=f"The text: {INPUTS}.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table, as Parquet.")],
+    pattern: Annotated[str, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = "gpt2",
+    window: Annotated[int, typer.Option(min=1, help="The most bytes of a pretoken; longer ones are cut.")] = 16,
+    separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
+    workers: CountingThreads = None,
+    memory: Memory = "2GB",
+) -> None:
+    """Count the pretokens of a corpus.
+
+    Writes the distinct ones and how often each occurs, as `gqvae train` does; of any text, in bounded memory.
+    """
+    from gqvae import terminal
+    from gqvae.pretokens import Counting
+
+    text = corpus_of(corpus, separator, field, on_error)
+    documents = terminal.progress("counting pretokens", text.streamed())
+    distinct = Counting(workers, size_in_bytes(memory)).to_file(documents, out, pattern, window)
+    report_skips(text)
+    terminal.say(f"{distinct:,} distinct pretokens: {out}")
 
 
 def distill(

@@ -14,6 +14,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
+from gqvae.documents import blocks
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.metrics import Row, TokenizerLike, evaluate
 from gqvae.readers import read_documents
@@ -249,4 +250,4 @@ def _column(path: Path, key: str) -> Iterator[str]:
     for item in read_documents(str(path), None, key):
         if isinstance(item, GqvaeError):
             raise item
-        yield item
+        yield "".join(blocks(item))

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from gqvae.config import SPECIALS, Config
 from gqvae.corpus import Corpus, is_held_out
+from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
 from gqvae.files import read_json, replacing, write_json
 from gqvae.learn.alphabet import WHOLE, Alphabet, SymbolTable
@@ -25,7 +26,7 @@ from gqvae.learn.checkpoint import load_model
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
 from gqvae.learn.segmenter import Mode, Segmenter
-from gqvae.pretokens import PretokenTable, count_pretokens
+from gqvae.pretokens import Counting, PretokenTable
 from gqvae.selection import SINGLE_BYTES
 from gqvae.terminal import progress, say
 from gqvae.tokenizer import load
@@ -53,7 +54,7 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @classmethod
-    def prepare(cls, folder: Path, config: Config, corpus: Corpus, workers: int) -> "Run":
+    def prepare(cls, folder: Path, config: Config, corpus: Corpus, counting: Counting) -> "Run":
         """Count the corpus and write everything but the training. Raises GqvaeError if `folder` holds a run."""
         if (folder / "config.json").exists():
             raise GqvaeError(f"{folder} already holds a run: continue it with --resume, or name another folder")
@@ -63,15 +64,13 @@ class Run:
         window = settings.window if settings.base is None else WHOLE
         kept = folder / "held_out.jsonl"
         with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
-            documents = _set_aside(progress("counting pretokens", corpus.documents()), settings.held_out, file)
-            pretokens = count_pretokens(documents, pattern=settings.pattern, window=window, workers=workers)
+            documents = _set_aside(progress("counting pretokens", corpus.streamed()), settings.held_out, file)
+            pretokens = counting.table(documents, settings.pattern, window)
             if corpus.skips.count:
                 say(str(corpus.skips))  # before hours of training
             if not pretokens.pieces:
                 raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
-        held_out = count_pretokens(
-            Corpus((str(kept),)).documents(), pattern=settings.pattern, window=window, workers=workers
-        )
+        held_out = counting.table(Corpus((str(kept),)).documents(), settings.pattern, window)
         run = cls(folder, config, list(corpus.inputs), pretokens, held_out)
         run._write(skipped=corpus.skips.count)
         return run
@@ -172,12 +171,13 @@ class Run:
         )  # fmt: skip
 
 
-def _set_aside(documents: Iterator[str], share: float, file: TextIO) -> Iterator[str]:
+def _set_aside(documents: Iterator[Document], share: float, file: TextIO) -> Iterator[Document]:
     """Pass on the documents to train on; write the held-out ones to `file`."""
     size = 0
     for document in documents:
         if not is_held_out(document, share):
             yield document
         elif size < HELD_OUT_BYTES:
-            size += len(document.encode())
-            file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
+            text = "".join(blocks(document))
+            size += len(text.encode())
+            file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")

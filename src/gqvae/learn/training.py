@@ -4,7 +4,6 @@ The loop is ours because codes move between steps; devices, precision and the ba
 """
 
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from gqvae.learn.revival import exchange, read
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Segmenter
 from gqvae.learn.stacked import prepare_base
+from gqvae.pretokens import Counting
 from gqvae.terminal import say, steps
 
 MEASURE_PRETOKENS = 2_048  # distinct held-out pretokens behind each row of the metrics
@@ -36,13 +36,10 @@ PINNED = 512  # codes whose decoder one step holds to their string
 DEAD = 0.5  # summed assignments since the last round below which the reservoir replaces a code
 
 
-def train(config: Config, corpus: Corpus, out: Path, *, workers: int | None = None) -> Run:
-    """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run.
-
-    workers: threads that count the corpus; None for one a core.
-    """
+def train(config: Config, corpus: Corpus, out: Path, *, counting: Counting | None = None) -> Run:
+    """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run."""
     registry.check(config)
-    run = Run.prepare(out, config, corpus, workers or os.cpu_count() or 1)
+    run = Run.prepare(out, config, corpus, counting or Counting())
     fit(run)
     return run
 

@@ -11,7 +11,7 @@ counting.py  all of it, in several threads
 """
 
 from gqvae.patterns import PATTERNS, cut, split
-from gqvae.pretokens.counting import count_pretokens
+from gqvae.pretokens.counting import Counting, count_pretokens
 from gqvae.pretokens.table import PretokenTable
 
-__all__ = ["PATTERNS", "PretokenTable", "count_pretokens", "cut", "split"]
+__all__ = ["PATTERNS", "Counting", "PretokenTable", "count_pretokens", "cut", "split"]

@@ -1,11 +1,12 @@
 """Documents -> batches of UTF-8 whose pieces are counted by themselves."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gqvae.boundaries import boundaries
+from gqvae.corpus import TextHash
+from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
-from gqvae.patterns import safe_blocks
 
 _BLOCK = 1 << 20  # characters of a block of a long document
 _BATCH = 1 << 20  # bytes of a batch: fits the processor's cache with all that is made of it
@@ -15,16 +16,16 @@ class Batches:
     """The documents in batches of about a MiB, each a list of blocks, hashed and counted on the way.
 
     A long document is cut where that changes no pretoken, so that one huge file is shared out too and its
-    pieces are never all in memory. The hash is the SHA-256 of the documents' SHA-256, one after the other.
+    pieces are never all in memory.
     """
 
-    def __init__(self, documents: Iterable[str], pattern: str) -> None:
+    def __init__(self, documents: Iterable[Document], pattern: str) -> None:
         self._documents, self._pattern = documents, pattern
-        self._hash, self._count, self._bytes = hashlib.sha256(), 0, 0
+        self._text, self._count, self._bytes = TextHash(), 0, 0
 
     def provenance(self) -> dict[str, Any]:
         """Of what has been read so far."""
-        return {"documents": self._count, "bytes": self._bytes, "corpus_sha256": self._hash.hexdigest()}
+        return {"documents": self._count, "bytes": self._bytes, "corpus_sha256": self._text.hexdigest()}
 
     def __iter__(self) -> Iterator[list[bytes]]:
         batch, size = [], 0
@@ -40,15 +41,39 @@ class Batches:
     def _blocks(self) -> Iterator[bytes]:
         for document in self._documents:
             self._count += 1
-            digest = hashlib.sha256()
-            for block in safe_blocks(document, self._pattern, _BLOCK):
-                try:
-                    data = block.encode()
-                except UnicodeEncodeError as error:
-                    lone = error.object[error.start]
-                    raise GqvaeError(f"document {self._count} has the lone surrogate {lone!r}") from error
-                digest.update(data)
-                self._bytes += len(data)
-                if data:
-                    yield data
-            self._hash.update(digest.digest())
+            for block in safe_blocks(self._utf8(document), self._pattern):
+                self._text.extend(block)
+                self._bytes += len(block)
+                yield block
+            self._text.end()
+
+    def _utf8(self, document: Document) -> Iterator[bytes]:
+        try:
+            for text in blocks(document):
+                for start in range(0, len(text), _BLOCK):
+                    yield text[start : start + _BLOCK].encode()
+        except UnicodeEncodeError as error:
+            lone = error.object[error.start]
+            raise GqvaeError(f"document {self._count} has the lone surrogate {lone!r}") from error
+
+
+def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
+    """Cut a document, which comes in parts of whole characters, into blocks that split by themselves into its pieces.
+
+    A block ends at the last certain boundary of a part; one that has none waits for the next.
+    """
+    waiting: list[bytes] = []
+    for part in parts:
+        if waiting and (end := _last_boundary(part, pattern)):
+            yield b"".join([*waiting, part[:end]])
+            waiting = [part[end:]]
+        else:
+            waiting.append(part)
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _last_boundary(part: bytes, pattern: str) -> int:
+    """Where the last certain boundary within `part` is, 0 if there is none."""
+    known = boundaries(pattern)
+    return int(known.cuts(part, [0]).nonzero()[0][-1]) if known and part else 0

@@ -1,58 +1,96 @@
-"""Counting a corpus: its batches, shared out to threads, added up."""
+"""Counting a corpus: its batches, shared out to threads or machines, added up."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
+from gqvae.documents import Document
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
-from gqvae.pretokens.table import PretokenTable
+from gqvae.pretokens.table import PretokenTable, write_table
 from gqvae.pretokens.tally import Tally
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def count_pretokens(
-    documents: Iterable[str],
-    *,
-    pattern: str,
-    window: int,
-    workers: int = 1,
-    progress: Callable[[int], None] | None = None,
-) -> PretokenTable:
-    """Count the pretokens of all documents, those longer than `window` bytes cut by `cut`.
+class CountingMap(Protocol):
+    """What counts the batches: like the builtin `map`, results in any order, a few items read ahead."""
 
-    workers: threads that count (Arrow and numpy, which do nearly all the work, let them run side by side). The table
-    is the same whatever the number. Memory grows with the distinct pretokens and the longest document, not with the
-    corpus. progress: called with the bytes of each batch when it is counted (about a MiB).
+    def __call__(
+        self, function: Callable[[list[bytes]], Counts], batches: Iterable[list[bytes]], /
+    ) -> Iterable[Counts]: ...
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How to count. The table is the same whatever is chosen.
+
+    workers: threads, None for one a core (Arrow and numpy, which do nearly all the work, run side by side in them).
+    memory: bytes, about, for what is counted; more distinct pretokens wait on disk. None: 2 GiB.
+    map: counts the batches in the place of threads, for example on other machines.
+    progress: called with the bytes of each batch of about a MiB, when the next one is read.
     """
-    compiled_pattern(pattern)
-    cut(b"", window)  # an unknown pattern or a bad window is told here, not by a thread
-    corpus, tally = Batches(documents, pattern), Tally()
-    with ThreadPoolExecutor(max(1, workers)) as threads:
-        for found, size in _ahead(threads, partial(_count, pattern=pattern, window=window), corpus, 2 * workers):
+
+    workers: int | None = None
+    memory: int | None = None
+    map: CountingMap | None = None
+    progress: Callable[[int], None] | None = None
+
+    def table(self, documents: Iterable[Document], pattern: str, window: int) -> PretokenTable:
+        """Count the pretokens of all documents, those longer than `window` bytes cut by `cut`.
+
+        Raises GqvaeError: the pattern is unknown, the window below 1, or a document has a lone surrogate.
+        """
+        with Tally(self.memory) as tally:
+            provenance = self._count(documents, tally, pattern, window)
+            return PretokenTable.of(tally.rows(), pattern, window, provenance)
+
+    def to_file(self, documents: Iterable[Document], path: Path, pattern: str, window: int) -> int:
+        """The file of `table`, of which nothing but `memory` is ever in memory; returns how many pretokens differ.
+
+        What waits on disk does so beside `path`.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Tally(self.memory, path.parent) as tally:
+            provenance = self._count(documents, tally, pattern, window)
+            return write_table(path, tally.rows(), pattern, window, provenance)
+
+    def _count(self, documents: Iterable[Document], tally: Tally, pattern: str, window: int) -> dict[str, Any]:
+        """Count everything into `tally`; returns where it came from."""
+        compiled_pattern(pattern)
+        cut(b"", window)  # an unknown pattern or a bad window is told here, not by a thread
+        corpus = Batches(documents, pattern)
+        counted = self.map or partial(map_in_threads, workers=self.workers or os.cpu_count() or 1)
+        for found in counted(partial(count_pieces, pattern=pattern, window=window), self._watched(corpus)):
             tally.add(found)
-            if progress:
-                progress(size)
-    return PretokenTable.of(tally.rows(), pattern, window, corpus.provenance())
+        return corpus.provenance()
+
+    def _watched(self, batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+        for batch in batches:
+            yield batch
+            if self.progress:
+                self.progress(sum(len(block) for block in batch))
 
 
-def _count(batch: list[bytes], pattern: str, window: int) -> tuple[Counts, int]:
-    return count_pieces(batch, pattern, window), sum(map(len, batch))
+def count_pretokens(documents: Iterable[Document], *, pattern: str, window: int, **how: Any) -> PretokenTable:
+    """`Counting(**how).table(documents, pattern, window)`."""
+    return Counting(**how).table(documents, pattern, window)
 
 
-def _ahead(
-    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
-) -> Iterator[_Result]:
-    """`map` in order, with at most `ahead` items under way."""
+def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+    """`map` over threads, in order, with no more than two items a thread waiting."""
     waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(threads.submit(function, item))
-        if len(waiting) > ahead:
+    with ThreadPoolExecutor(workers) as threads:
+        for item in items:
+            waiting.append(threads.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy
     import numpy.typing
     import pyarrow
+
+ROWS = 1 << 20
+"""Rows of a row group in the file: with a fixed number the same table is the same file, however it was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +36,17 @@ class PretokenTable:
     provenance: Mapping[str, Any]
 
     @classmethod
-    def of(cls, rows: "pyarrow.Table", pattern: str, window: int, provenance: Mapping[str, Any]) -> "PretokenTable":
+    def of(
+        cls, rows: "Iterable[pyarrow.Table]", pattern: str, window: int, provenance: Mapping[str, Any]
+    ) -> "PretokenTable":
         """From columns `piece` and `count` in the order of a table."""
-        return cls(rows["piece"].to_pylist(), rows["count"].to_numpy(), pattern, window, provenance)
+        import numpy
+
+        pieces, counts = [], [numpy.empty(0, numpy.int64)]
+        for part in rows:
+            pieces += part["piece"].to_pylist()
+            counts.append(part["count"].to_numpy())
+        return cls(pieces, numpy.concatenate(counts), pattern, window, provenance)
 
     @property
     def total_count(self) -> int:
@@ -63,17 +74,11 @@ class PretokenTable:
     def save(self, path: Path) -> None:
         """Write Parquet: columns piece (binary) and count (int64); the rest as JSON in the metadata."""
         import pyarrow
-        import pyarrow.parquet
 
-        from gqvae import __version__
-
-        about = {"gqvae": __version__, "pattern": self.pattern, "window": self.window}
-        table = pyarrow.table(
-            {"piece": pyarrow.array(self.pieces, pyarrow.large_binary()), "count": self.counts},
-            metadata={"gqvae": json.dumps(about | {"provenance": dict(self.provenance)}, sort_keys=True)},
-        )
-        with replacing(path) as temporary:
-            pyarrow.parquet.write_table(table, temporary, compression="zstd")
+        counts = pyarrow.array(self.counts, pyarrow.int64())
+        rows = pyarrow.table({"piece": pyarrow.array(self.pieces, pyarrow.large_binary()), "count": counts})
+        tables = (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
+        write_table(path, tables, self.pattern, self.window, self.provenance)
 
     @classmethod
     def load(cls, path: Path) -> "PretokenTable":
@@ -101,3 +106,24 @@ class PretokenTable:
             raise ValueError("pieces are repeated or out of order, or counts not positive")
         if self.total_bytes != self.provenance["bytes"]:
             raise ValueError(f"{self.total_bytes} bytes counted, {self.provenance['bytes']} in the corpus")
+
+
+def write_table(
+    path: Path, rows: "Iterable[pyarrow.Table]", pattern: str, window: int, provenance: Mapping[str, Any]
+) -> int:
+    """Write what `PretokenTable.load` reads, given its rows in tables of ROWS; returns how many there are."""
+    import pyarrow
+    import pyarrow.parquet
+
+    from gqvae import __version__
+
+    about = {"gqvae": __version__, "pattern": pattern, "window": window, "provenance": dict(provenance)}
+    schema = pyarrow.schema(
+        {"piece": pyarrow.large_binary(), "count": pyarrow.int64()}, {"gqvae": json.dumps(about, sort_keys=True)}
+    )
+    written = 0
+    with replacing(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as file:
+        for table in rows:
+            file.write_table(table.combine_chunks().replace_schema_metadata(schema.metadata), row_group_size=ROWS)
+            written += len(table)
+    return written

@@ -1,30 +1,56 @@
-"""The sum of many counts."""
+"""The sum of many counts, on disk where it outgrows memory."""
 
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gqvae.errors import GqvaeError
 from gqvae.pretokens.pieces import Counts
+from gqvae.pretokens.table import ROWS
 
 if TYPE_CHECKING:
     import numpy
     import pyarrow
     from numpy.typing import NDArray
 
+MEMORY = 1 << 31
+"""Bytes of memory for counting, if nothing else is said."""
 _MOST = (1 << 63) - 1  # what an int64 holds
 _PENDING = 1 << 20  # strings to wait for at least before they are added up
+# Of the memory: what distinct strings may take before they go to disk. Adding up needs, beside them and those that
+# wait, as much again for the new ones and the table to find them in.
+_SHARE = 6
 
 
 class Tally:
     """How often each byte string was seen, in all counts that were added.
 
     Strings wait until there are as many as distinct ones, so that adding up takes time linear in what is added and
-    memory linear in what is distinct.
+    memory linear in what is distinct. What outgrows the memory goes to files, and DuckDB, which can do that in little
+    memory, adds those up at the end: the result is the same. The files go at the end of the `with` block.
+
+    Args:
+        memory: in bytes, about.
+        folder: where to put the files; by default where temporary files go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int | None = None, folder: Path | None = None) -> None:
+        self._memory = MEMORY if memory is None else memory
+        self._limit = self._memory // _SHARE
+        self._folder = folder
+        self._spilled: tempfile.TemporaryDirectory[str] | None = None
+        self._files: list[Path] = []
         self._total = 0
         self._parts: list[Counts] = []
-        self._waiting, self._distinct = 0, 0
+        self._distinct = self._waiting = self._bytes = 0  # strings added up, waiting, and bytes that wait
+
+    def __enter__(self) -> "Tally":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spilled:
+            self._spilled.cleanup()
 
     def add(self, found: Counts) -> None:
         """Raises GqvaeError where the counts would exceed 64 bits."""
@@ -33,18 +59,20 @@ class Tally:
             raise GqvaeError(f"{self._total} pretokens are more than a count of 64 bits holds: count less text")
         self._parts.append(found)
         self._waiting += len(found.counts)
-        if self._waiting > max(_PENDING, self._distinct):
+        self._bytes += _size(found)
+        if self._waiting > max(_PENDING, self._distinct) or self._bytes > self._limit:
             self._add_up()
 
-    def rows(self) -> "pyarrow.Table":
-        """The distinct strings, `piece`, most frequent first and equally frequent ones by bytes, and their `count`."""
-        import pyarrow
-        import pyarrow.compute
-
-        self._add_up()
-        table = pyarrow.table({"piece": self._parts[0].pieces, "count": self._parts[0].counts})
-        order = pyarrow.compute.sort_indices(table, sort_keys=[("count", "descending"), ("piece", "ascending")])
-        return table.take(order)
+    def rows(self) -> "Iterator[pyarrow.Table]":
+        """The distinct strings, `piece`, most frequent first and equally frequent ones by bytes, and their `count`, in
+        tables of ROWS rows, the last shorter."""
+        if self._parts or not self._files:
+            self._add_up()
+        if not self._files:
+            return self._rows_in_memory()
+        if self._parts:
+            self._spill()
+        return self._rows_from_disk()
 
     def _add_up(self) -> None:
         import numpy
@@ -56,7 +84,63 @@ class Tally:
         sums = numpy.zeros(len(distinct), numpy.int64)
         for chunk, part in zip(encoded, self._parts, strict=True):
             numpy.add.at(sums, chunk.indices.to_numpy(), part.counts)
-        self._parts, self._waiting, self._distinct = [Counts(distinct, sums)], 0, len(distinct)
+        self._parts, self._distinct = [Counts(distinct, sums)], len(distinct)
+        self._waiting = self._bytes = 0
+        if _size(self._parts[0]) > self._limit:
+            self._spill()
+
+    def _spill(self) -> None:
+        import pyarrow.parquet
+
+        if self._spilled is None:
+            self._spilled = tempfile.TemporaryDirectory(prefix=".counting.", dir=self._folder)
+        path = Path(self._spilled.name) / f"{len(self._files)}.parquet"
+        (all_,) = self._parts
+        table = pyarrow.table({"piece": all_.pieces, "count": all_.counts})
+        pyarrow.parquet.write_table(table, path, row_group_size=1 << 17, use_dictionary=False)
+        self._files.append(path)
+        self._parts, self._distinct = [], 0
+
+    def _rows_in_memory(self) -> "Iterator[pyarrow.Table]":
+        import pyarrow
+        import pyarrow.compute
+
+        (all_,) = self._parts
+        table = pyarrow.table({"piece": all_.pieces, "count": all_.counts})
+        order = pyarrow.compute.sort_indices(table, sort_keys=[("count", "descending"), ("piece", "ascending")])
+        for start in range(0, len(table), ROWS):
+            yield table.take(order[start : start + ROWS])
+
+    def _rows_from_disk(self) -> "Iterator[pyarrow.Table]":
+        import duckdb
+        import pyarrow
+
+        assert self._spilled
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{self._memory // 2}B",
+            "temp_directory": self._spilled.name,
+            "threads": 2,
+            "preserve_insertion_order": False,
+        }
+        query = (
+            'select piece, sum("count")::bigint as "count" from read_parquet($files) group by piece '
+            'order by "count" desc, piece'
+        )
+        with duckdb.connect(config=settings) as engine:
+            found: Any = engine.sql(query, params={"files": list(map(str, self._files))})
+            schema = pyarrow.schema({"piece": pyarrow.large_binary(), "count": pyarrow.int64()})
+            waiting = schema.empty_table()
+            for batch in found.to_arrow_reader(1 << 16):
+                waiting = pyarrow.concat_tables([waiting, pyarrow.table(batch).cast(schema)])
+                if len(waiting) >= ROWS:
+                    yield waiting[:ROWS]
+                    waiting = waiting[ROWS:]
+            if len(waiting):
+                yield waiting
+
+
+def _size(found: Counts) -> int:
+    return int(found.pieces.nbytes) + found.counts.nbytes
 
 
 def _exact_sum(counts: "NDArray[numpy.int64]") -> int:

@@ -14,7 +14,7 @@ from gqvae.files import read_json
 from gqvae.learn.distill import distill
 from gqvae.learn.training import resume, train
 from gqvae.presets import preset
-from gqvae.pretokens import count_pretokens
+from gqvae.pretokens import Counting, count_pretokens
 from gqvae.reproduce.encoded import Encoded
 from gqvae.reproduce.plan import BPE, BYTES, FIXED, GQVAE, MATCHED, SUPERWORD, Contender
 from gqvae.reproduce.workspace import Workspace
@@ -89,6 +89,11 @@ def _distilled(cell: Contender, space: Workspace, name: str, chosen: list[str]) 
     if (folder / "run" / "config.json").exists():
         resume(folder / "run")
     else:
-        train(preset(name).override(given), Corpus((str(space.training_file()),)), folder / "run", workers=1)
+        train(
+            preset(name).override(given),
+            Corpus((str(space.training_file()),)),
+            folder / "run",
+            counting=Counting(workers=1),
+        )
     distill(folder / "run", folder / "tokenizer", name=cell.key)
     return folder / "tokenizer"
