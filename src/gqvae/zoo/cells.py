@@ -15,7 +15,7 @@ from gqvae.learn.data import Batches
 from gqvae.learn.distill import distill
 from gqvae.learn.training import resume, train
 from gqvae.presets import preset
-from gqvae.pretokens import count_pretokens
+from gqvae.pretokens import Counting, count_pretokens
 from gqvae.reproduce.process import Work
 from gqvae.reproduce.workspace import Space
 from gqvae.tokenizer import load
@@ -92,7 +92,7 @@ def _trained(space: ZooSpace, cell: Training) -> dict[str, Any]:
         run = resume(folder / "run")
     else:
         config = config_of(settings, cell.arm, cell.seed)
-        run = train(config, Corpus((str(space.training_file()),)), folder / "run", workers=1)
+        run = train(config, Corpus((str(space.training_file()),)), folder / "run", counting=Counting(workers=1))
     seconds = time.process_time() - start
     report = distill(folder / "run", folder / "tokenizer", name=cell.key)
     tokenizer = measure(load(folder / "tokenizer"), space.held_out(), space.training())
