@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import random
 import re
 import time
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from toys import TEXT, toy
 
 import gqvae
-from gqvae import artifact, memo
+from gqvae import artifact, automaton, lockstep, memo, segmentation
+from gqvae.automaton import Automaton
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS, split
+from gqvae.segmentation import Segmenter
 from gqvae.tokenizer import Tokenizer, character_offsets, load
-from gqvae.viterbi import best_lengths, build_trie
+from gqvae.viterbi import best_ids, best_lengths, build_trie
 from gqvae.vocabulary import Vocabulary
 
 END = "<|endoftext|>"
@@ -157,6 +160,54 @@ def test_blocks_do_not_change_the_segmentation(monkeypatch: pytest.MonkeyPatch) 
         assert best_lengths(data, trie, 8) == whole
 
 
+@given(small_tokens, st.lists(st.text("abc", min_size=1, max_size=40).map(str.encode), max_size=20), st.integers(1, 50))
+def test_the_automaton_equals_the_viterbi_twin(tokens: dict[bytes, float], pieces: list[bytes], block: int) -> None:
+    """One by one, in blocks and in lockstep: the same ids, on ties too."""
+    scores = {bytes([byte]): -1.0 for byte in range(256)} | tokens
+    trie, id_of = build_trie(list(scores), list(scores.values())), {token: id_ for id_, token in enumerate(scores)}
+    expected = [best_ids(piece, trie, 5, id_of) for piece in pieces]
+    one_by_one, segmenter = (kind(list(scores), list(scores.values())) for kind in (Automaton, Segmenter))
+    assert list(map(one_by_one.ids, pieces)) == expected
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(automaton, "_BLOCK", block)
+        assert list(map(one_by_one.ids, pieces)) == expected
+        for fewest in (1, 3):
+            patched.setattr(segmentation, "_FEWEST", fewest)
+            patched.setattr(lockstep, "_GROUP", 4)
+            assert segmenter.segment(pieces) == expected
+
+
+@pytest.mark.parametrize("name", ["multilingual-8192", "wikipedia-8192-superword"])
+def test_both_ways_of_a_bundled_tokenizer_equal_the_viterbi_twin(name: str) -> None:
+    vocabulary, scores = load(name).vocabulary, load(name).scores
+    trie, longest = build_trie(vocabulary.plain_tokens, scores), max(map(len, vocabulary.plain_tokens))
+    pieces = [
+        *split(TEXT * 2, "gpt2"),
+        *split(TEXT, "sentence"),
+        *(text.encode() for text in AWKWARD_TEXT),
+        *AWKWARD_BYTES,
+    ]
+    pieces = [*pieces, *vocabulary.plain_tokens[::7]]
+    expected = [best_ids(piece, trie, longest, vocabulary.id_of) for piece in pieces]
+    assert list(map(Automaton(vocabulary.plain_tokens, scores).ids, pieces)) == expected
+    assert Segmenter(vocabulary.plain_tokens, scores).segment(pieces) == expected
+
+
+def test_without_numpy_the_ids_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = " ".join(f"{number}th" for number in range(5_000))
+    expected = toy().encode(words)
+    monkeypatch.setattr(segmentation, "find_spec", lambda _: None)
+    without = toy()
+    assert without.encode(words) == expected
+    assert without._segmenter._lockstep is None
+
+
+def test_what_an_automaton_remembers_is_bounded_by_the_vocabulary() -> None:
+    small = Automaton(TOYS["none"].vocabulary.plain_tokens, TOYS["none"].scores)
+    small.ids(random.Random(0).randbytes(200_000))
+    assert max(len(state) for state in small.states[1:]) == automaton._REMEMBERED
+
+
 # Pretokens and memos
 
 
@@ -165,8 +216,17 @@ def test_blocks_do_not_change_the_segmentation(monkeypatch: pytest.MonkeyPatch) 
 @settings(max_examples=300)
 def test_cutting_at_words_gives_the_pattern_s_pretokens(tokenizer: Tokenizer, text: str) -> None:
     pieces = [piece.decode() for piece in split(text, tokenizer.pattern)]
-    expected = [index for piece in pieces for index in tokenizer._segment(piece)]
+    expected = [index for ids in tokenizer._segment(pieces) for index in ids]
     assert tokenizer.encode(text) == expected
+
+
+@each_pattern
+def test_blocks_of_text_change_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TEXT * 3 + "".join(AWKWARD_TEXT)
+    expected = tokenizer.encode(text)
+    for block in (1, 10, 100, 1000):
+        monkeypatch.setattr("gqvae.tokenizer._BLOCK", block)
+        assert tokenizer.encode(text) == expected
 
 
 def test_small_memos_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

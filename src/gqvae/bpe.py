@@ -17,7 +17,7 @@ where it is a whole pretoken.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Literal
@@ -77,7 +77,7 @@ class BPETokenizer:
             raise GqvaeError(f"unknown pattern {pattern!r}; there are {', '.join(PATTERNS)}")
         self.vocabulary, self.pattern, self.name = vocabulary, pattern, name
         self._ranks = vocabulary.id_of
-        self._pretoken_ids = Memo(self._segment)
+        self._pretoken_ids = Memo(partial(map, self._segment))
         longest_first = sorted(vocabulary.specials, key=lambda name: (-len(name), name))
         self._specials = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
@@ -124,7 +124,7 @@ class BPETokenizer:
         return [self.vocabulary.tokens[id_] for id_ in self.encode(text)]
 
     def _ordinary(self, text: str) -> list[int]:
-        return list(chain.from_iterable(map(self._pretoken_ids.__getitem__, split_text(text, self.pattern))))
+        return self._pretoken_ids.joined(split_text(text, self.pattern))
 
     def _segment(self, pretoken: str) -> tuple[int, ...]:
         return tuple(self._ranks[token] for token in segment(pretoken.encode("utf-8", "surrogateescape"), self._ranks))

@@ -3,6 +3,7 @@
 Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation of largest total score
 (`gqvae.viterbi`). Both steps are pure functions of a short string and text repeats itself, so both are
 memoised: most of the time, encoding is one look-up a word. The memos are bounded and change no result.
+What is new in a block of text is found first and computed at once: the pattern runs over all new words together.
 
 >>> from gqvae.vocabulary import Vocabulary
 >>> vocabulary = Vocabulary(learned=(b"he", b"hell", b"o wor"))
@@ -15,7 +16,7 @@ memoised: most of the time, encoding is one look-up a word. The memos are bounde
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate, chain
 from pathlib import Path
@@ -26,11 +27,12 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
 from gqvae.parallel import encode_in_processes
-from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text
+from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text, text_blocks
+from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores
-from gqvae.viterbi import Children, best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
+_BLOCK = 1 << 20  # characters cut into words at once
 SpecialNames = Literal["all"] | Collection[str]
 
 
@@ -65,8 +67,7 @@ class Tokenizer:
         self.name = checked_name(name)
         self.provenance = checked_provenance({} if provenance is None else provenance)
         self._pretoken_ids = Memo(self._segment)
-        self._word_ids = Memo(lambda word: self._encode_piecewise(" " + word))
-        self._longest = max(map(len, vocabulary.plain_tokens))
+        self._word_ids = Memo(self._encode_words)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, pattern={self.pattern!r}, vocab_size={self.vocab_size})"
@@ -137,7 +138,7 @@ class Tokenizer:
         encode = partial(self.encode, allowed_special=allowed_special, disallowed_special=disallowed_special)
         if workers < 2:
             return list(map(encode, texts))
-        return encode_in_processes(encode, list(texts), workers)
+        return encode_in_processes(encode, texts, workers)
 
     def encode_with_offsets(
         self,
@@ -217,8 +218,8 @@ class Tokenizer:
         return dict(enumerate(self.vocabulary.tokens))  # a dict, as a tuple would take negative ids
 
     @cached_property
-    def _trie(self) -> Children:
-        return build_trie(self.vocabulary.plain_tokens, self.scores)
+    def _segmenter(self) -> Segmenter:
+        return Segmenter(self.vocabulary.plain_tokens, self.scores)
 
     def _special_names(self, names: SpecialNames) -> frozenset[str]:
         known = self.vocabulary.special_ids
@@ -241,22 +242,33 @@ class Tokenizer:
         return ids
 
     def _encode_ordinary(self, text: str) -> list[int]:
+        """The ids of `text`; bytes that are not UTF-8 come as surrogate escapes."""
+        if len(text) <= _BLOCK:
+            return self._encode_block(text)
+        return list(chain.from_iterable(map(self._encode_block, text_blocks(text, self.pattern, _BLOCK))))
+
+    def _encode_block(self, text: str) -> list[int]:
         if not begins_at_words(self.pattern):
-            return list(self._encode_piecewise(text))
-        words = WORD_START.split(text)
-        ids = list(self._encode_piecewise(words[0]))
-        del words[0]
-        ids.extend(chain.from_iterable(map(self._word_ids.__getitem__, words)))
+            return self._pretoken_ids.joined(split_text(text, self.pattern))
+        first, *words = WORD_START.split(text)
+        ids = self._pretoken_ids.joined(split_text(first, self.pattern))
+        ids += self._word_ids.joined(words)
         return ids
 
-    def _encode_piecewise(self, text: str) -> tuple[int, ...]:
-        """The ids of `text` by its pretokens; bytes that are not UTF-8 come as surrogate escapes."""
-        pieces = split_text(text, self.pattern)
-        return tuple(chain.from_iterable(map(self._pretoken_ids.__getitem__, pieces)))
+    def _encode_words(self, words: list[str]) -> Iterator[tuple[int, ...]]:
+        """The ids of each word, with a space before it. A pretoken begins there, so all are split at once."""
+        pieces = split_text("".join(f" {word}" for word in words), self.pattern)
+        ids_of_pieces = zip(map(len, pieces), self._pretoken_ids.values_of(pieces), strict=True)
+        for word in words:
+            size, ids = next(ids_of_pieces)
+            while size <= len(word):
+                more, others = next(ids_of_pieces)
+                size += more
+                ids += others
+            yield ids
 
-    def _segment(self, pretoken: str) -> tuple[int, ...]:
-        data = pretoken.encode("utf-8", "surrogateescape")
-        return best_ids(data, self._trie, self._longest, self.vocabulary.id_of)
+    def _segment(self, pretokens: list[str]) -> list[tuple[int, ...]]:
+        return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])
 
 
 def load(name: str | Path) -> Tokenizer:

@@ -4,6 +4,7 @@ Trained as a GQ-VAE that reads windows of k bytes: a code must say its piece wit
 the piece alone loses nothing.
 """
 
+from functools import partial
 from itertools import chain
 
 from gqvae.memo import Memo
@@ -37,7 +38,7 @@ class FixedLengthTokenizer:
             return tuple(chain.from_iterable(map(piece_ids, cut(pretoken.encode(), span))))
 
         self._pattern = tokenizer.pattern
-        self._ids_of = Memo(pretoken_ids)
+        self._ids_of = Memo(partial(map, pretoken_ids))
 
     def encode(self, text: str) -> list[int]:
-        return list(chain.from_iterable(map(self._ids_of.__getitem__, split_text(text, self._pattern))))
+        return self._ids_of.joined(split_text(text, self._pattern))
