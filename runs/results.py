@@ -15,11 +15,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 
 HEAD = """# Results
 
-Made by `python runs/results.py` from the measurements in `runs/results`, which `runs/remake.py NAME`, `runs/ablate.py`
-and `gqvae reproduce` make. Bytes per token are bytes of untouched text over tokens of that same text. Vocabularies
-count all ids: 256 bytes, learned strings, one special token. Peers are trained by Hugging Face `tokenizers` at its
-defaults, on the same documents as ours: 95% of each training file. *Held out* are the other 5%, chosen by document
-hash. One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
+Made by `python runs/results.py` from the measurements in `runs/results`, which `runs/remake.py NAME`,
+`runs/ablate.py`, `runs/portable.py` and `gqvae reproduce` make. Bytes per token are bytes of untouched text over tokens
+of that same text. Vocabularies count all ids: 256 bytes, learned strings, one special token. Peers are trained by
+Hugging Face `tokenizers` at its defaults, on the same documents as ours: 95% of each training file. *Held out* are the
+other 5%, chosen by document hash. One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
 """
 STAGES = {
     "gates, nearest codes, fallback": "gates + codes + fallback",
@@ -36,6 +36,8 @@ def main() -> None:
     words = [result for result in results if "base" not in recipe(result["name"])]
     superword = [result for result in results if "base" in recipe(result["name"])]
     parts = [HEAD, _words(words), _stages(results), _superword(superword)]
+    if (RESULTS / "portable.json").exists():
+        parts.append(_portable(read_json(RESULTS / "portable.json")))
     parts += [_language_models(read_json(path)) for path in sorted(RESULTS.glob("reproduce-*.json"))]
     ablations = [row for path in sorted(RESULTS.glob("ablations-seed*.json")) for row in read_json(path)]
     if ablations:
@@ -116,6 +118,37 @@ def _superword(results: list[dict[str, Any]]) -> str:
         "Across words",
         "All of 8,192 ids, on the same text. SuperBPE turns from words to sentences at 3,276 ids.",
         ["tokenizer", "seed", "text", "bytes/token", "x BPE", "x sentence-level BPE", "x SuperBPE"],
+        rows,
+    )
+
+
+def _portable(measured: dict[str, dict[str, Any]]) -> str:
+    """Each export beside its tokenizer and BPE, on each text."""
+    rows = []
+    for name, result in measured.items():
+        agreement, learned = result["report"]["agreement"]["documents"], result["report"]["learned_strings"]
+        for text in ("held_out", VALID):
+            if found := result.get(text):
+                ours, export, bpe = (row["bytes_per_token"] for row in found)
+                alike = f"{agreement['pretokens_equal']:.1%}" if text == "held_out" else ""
+                kept = f"{learned['kept']:,} of {learned['all']:,}" if text == "held_out" else ""
+                figures = [f"{ours:.4f}", f"{export:.4f}", f"{export / ours:.4f}", f"{export / bpe:.4f}"]
+                rows.append([name, text, *figures, alike, kept])
+    return _section(
+        "Portable exports",
+        "Byte-level BPE with as many ids, chosen on the documents that the tokenizer learned from\n"
+        "(`docs/exports.md`), as `evaluate hf:FOLDER` measures it. Ids were equal in `tokenizers`, transformers,\n"
+        "tiktoken and gigatoken. Alike: pretoken occurrences with the tokenizer's tokens.",
+        [
+            "tokenizer",
+            "text",
+            "bytes/token",
+            "of its export",
+            "x the tokenizer",
+            "x BPE",
+            "alike",
+            "learned strings kept",
+        ],
         rows,
     )
 

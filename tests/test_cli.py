@@ -324,14 +324,15 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert call(*arguments).status == 2
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("gguf", "formats")])
+def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
 
     monkeypatch.setattr(cli, "app", missing)
     result = call("train")
     assert result.status == 1
-    assert "this needs the package torch: pip install 'gqvae[train]'" in result.err
+    assert f"this needs the package {package}: pip install 'gqvae[{extra}]'" in result.err
 
 
 def test_help_names_every_verb() -> None:

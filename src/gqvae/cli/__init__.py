@@ -32,6 +32,10 @@ for verb in (
     app.command()(verb)
 
 
+_OF_FORMATS = ("gguf", "google", "sentencepiece", "tiktoken")
+"""Packages of the extra `formats`; google is protobuf."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; the one place where exceptions become messages and a status.
 
@@ -44,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "gqvae":
             raise
-        _fail(f"this needs the package {error.name}: pip install 'gqvae[train]'")
+        extra = "formats" if error.name in _OF_FORMATS else "train"
+        _fail(f"this needs the package {error.name}: pip install 'gqvae[{extra}]'")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

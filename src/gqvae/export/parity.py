@@ -92,12 +92,14 @@ class Proof:
             unreachable: ids that no text gives.
             checked_with: the programs whose ids are equal.
         """
+        sizes = [len(text.encode()) for text in self.texts]
         return {
             "format": kind,
             "vocab_size": len(self.reference.vocabulary),
             "documents": self.documents,
             "samples": len(self.texts),
-            "bytes": sum(len(text.encode()) for text in self.texts),
+            "bytes": sum(sizes),
+            "longest_bytes": max(sizes),
             "ids_equal": True,
             "round_trip": True,
             "unreachable_ids": unreachable,

@@ -25,8 +25,10 @@ from gqvae.vocabulary import BYTES, Vocabulary
 
 KEEP = 0.98
 """Share of the tokenizer's bytes per token that the export must keep."""
+RUNTIMES = ("tokenizers", "transformers", "tiktoken", "gigatoken")
+"""Where ids are compared: if installed, and if gigatoken knows the pattern."""
 WINDOW = 64
-"""Bytes at which pretokens are cut to be counted."""
+"""Bytes at which pretokens are cut before the choice."""
 MOST_PRETOKENS = 200_000
 """Distinct pretokens that the choice is made on, the most frequent: the rest of a large text weighs little."""
 
@@ -43,7 +45,7 @@ def portable_bpe(tokenizer: Tokenizer, counts: Counts, merges_only: bool = False
     if PATTERNS[tokenizer.pattern] is None:
         raise GqvaeError("portable needs pretokens, as merges are chosen by counting them: not pattern 'none'")
     size, avoid = len(tokenizer.vocabulary.learned), {name.encode() for name in tokenizer.vocabulary.specials}
-    frequent = dict(Counter(counts).most_common(MOST_PRETOKENS))
+    frequent = _most_frequent(counts)
     if merges_only:
         learned = train_bpe(frequent, size, avoid=avoid)
         if len(learned) < size:
@@ -75,8 +77,8 @@ def export_portable(
         keep: share of the tokenizer's bytes per token to keep, on `samples`, or on `counts` if there are none.
 
     Returns:
-        The report of `export_huggingface`, and "agreement": `measure` on the counted text and on the documents, and
-        "learned_strings", those kept and all.
+        The report of `export_huggingface`, and "not_checked_with", those of `RUNTIMES` that are missing; "agreement",
+        `measure` on the counted text and on the documents; "learned_strings", those kept and all.
 
     Raises GqvaeError when one of these fails.
     """
@@ -101,7 +103,8 @@ def export_portable(
     def write(temporary: Path) -> dict[str, Any]:
         write_portable(model, temporary, settings)
         checked = check_portable(proof, model, temporary)
-        return proof.report("portable", len(model.unreachable), checked, NOTE) | {
+        return proof.report("portable", len(model.unreachable), checked, f"{NOTE}; gigatoken parses them always") | {
+            "not_checked_with": [name for name in RUNTIMES if name not in checked],
             "learned_strings": {"kept": same, "all": len(tokenizer.vocabulary.learned)},
             "whole_pretokens_only": len(model.whole_only),
             "agreement": agreement,
@@ -151,11 +154,16 @@ def count(documents: Iterable[str], pattern: str) -> Counter[bytes]:
     counts: Counter[str] = Counter()
     for document in documents:
         counts.update(split_text(document, pattern))
-    cut_counts: Counter[bytes] = Counter()
+    return Counter({piece.encode(): number for piece, number in counts.items()})
+
+
+def _most_frequent(counts: Counts) -> Counts:
+    """What the choice is made on: pretokens, those of more than `WINDOW` bytes cut, no more than `MOST_PRETOKENS`."""
+    short: Counter[bytes] = Counter()
     for piece, number in counts.items():
-        for part in cut(piece.encode(), WINDOW):
-            cut_counts[part] += number
-    return cut_counts
+        for part in cut(piece, WINDOW):
+            short[part] += number
+    return dict(short.most_common(MOST_PRETOKENS))
 
 
 def counted(folder: Path) -> Counter[bytes] | None:

@@ -27,7 +27,10 @@ PIECES = range(1, 128)
 """The bytes that are ordinary pieces."""
 EXTRA = len(PIECES) + 1
 """Ids that SentencePiece insists on beside ours: byte pieces, and `<unk>`."""
-NOTE = f"SentencePiece reads the character U+2581 ({SPACE}) as a space, and parses no special token in text"
+NOTE = (
+    f"SentencePiece reads the character U+2581 ({SPACE}) as a space, parses no special token in text, and adds "
+    "scores in single precision: on documents longer than the longest compared ids may differ"
+)
 
 
 def export_sentencepiece(
