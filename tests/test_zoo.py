@@ -109,4 +109,5 @@ def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     assert all(row["ratio"] > 0 and row["megabytes"] > 0 for row in results["costs"])
     assert {row["arm"] for row in results["differences"]} == {"fsq"}
     assert results["failures"] == []
+    assert (tmp_path / "out" / "use_by_rank.png").read_bytes().startswith(b"\x89PNG")
     assert not list((tmp_path / "out" / "cells").glob("*/run"))

@@ -73,7 +73,7 @@ def compare_quantizers(
 ) -> None:
     """Compare quantizers: one corpus, one budget, several seeds.
 
-    Writes results.json and table.md to --out. Interrupted, it goes on with the same command.
+    Writes results.json, table.md and use_by_rank.svg to --out. Interrupted, it goes on with the same command.
     """
     from gqvae.zoo.results import cost_table, table
     from gqvae.zoo.run import compare_quantizers as run

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.files import locked, replacing, write_json
+from gqvae.reproduce.figures import save
 from gqvae.reproduce.schedule import run_cells
 from gqvae.zoo.cells import WORK, ZooSpace
+from gqvae.zoo.figure import use_by_rank
 from gqvae.zoo.results import cost_table, results_of, table
 from gqvae.zoo.settings import ZooSettings
 
@@ -15,7 +17,7 @@ def compare_quantizers(
     settings: ZooSettings, inputs: list[str], documents: Iterable[str], out: Path, jobs: int = 1
 ) -> dict[str, Any]:
     """Compare quantizers on `documents` in the folder `out`; return what goes to its results.json, with tables in
-    table.md beside it.
+    table.md and a picture in use_by_rank.svg and .png beside it.
 
     Args:
         inputs: what the documents are called: a folder is continued only with the same.
@@ -31,4 +33,6 @@ def compare_quantizers(
         write_json(out / "results.json", results)
         with replacing(out / "table.md") as temporary:
             temporary.write_text(f"{table(results)}\n{cost_table(results)}", encoding="utf-8")
+        if figure := use_by_rank(results):
+            save(figure, out / "use_by_rank")
     return results
