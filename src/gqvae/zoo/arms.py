@@ -29,6 +29,7 @@ def _paper(label: str, *more: str) -> Arm:
 
 ARMS = {
     "cosine": _quantizer("cosine", "cosine, low-dimensional (the default)"),
+    "cosine-wide": _quantizer("cosine", "cosine, twice the dimensions", "quantizer.code_width=64", costed=False),
     "cosine-kmeans": _quantizer("cosine", "cosine, k-means start", "quantizer.start=kmeans", costed=False),
     "cosine-reservoir": _quantizer(
         "cosine", "cosine, codes move to the reservoir", "quantizer.revival=reservoir", costed=False
