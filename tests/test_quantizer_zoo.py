@@ -1,12 +1,13 @@
 """What every quantizer must do, whatever makes its codes: one table, by which all else goes."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from learning import TINY, vary
+from learning import TINY, vary, write_corpus
 from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -415,24 +416,29 @@ def test_a_table_may_be_too_large() -> None:
 # From text to a tokenizer
 
 SHORT = vary(
-    TINY,
-    training={"steps": 14, "log_every": 14, "sample_pretokens": 100},
-    quantizer={"warmup_steps": 5, "revive_every": 4},
+    replace(TINY, vocab_size=300),
+    training={"steps": 10, "log_every": 10, "sample_pretokens": 100},
+    quantizer={"warmup_steps": 4, "revive_every": 3},
 )
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return write_corpus(tmp_path_factory.mktemp("little") / "text.jsonl", documents=12, characters=500)
 
 
 @pytest.mark.parametrize(
     ("objective", "variant"), [*(("marginal", v) for v in VARIANTS), ("gates", "rotation"), ("gates", "gumbel")]
 )
 def test_each_trains_and_distills_to_a_lossless_tokenizer(
-    objective: str, variant: str, corpus: Corpus, tmp_path: Path
+    objective: str, variant: str, little: Corpus, tmp_path: Path
 ) -> None:
     name, options = (VARIANTS | PATHS)[variant]
     config = vary(SHORT, quantizer={"name": name, "options": options}, objective={"name": objective})
-    run = train(config, corpus, tmp_path / "run")
+    run = train(config, little, tmp_path / "run")
     report = distill(run.folder, tmp_path / "tokenizer")
     assert report["codebook"]["codes"] >= run.codes()
     tokenizer = load(tmp_path / "tokenizer")
-    assert tokenizer.vocab_size == TINY.vocab_size
+    assert tokenizer.vocab_size == SHORT.vocab_size
     for text in ("", "the function returns a \x00 list of naïve things 😀\n\n", "x" * 500):
         assert tokenizer.decode(tokenizer.encode(text)) == text
