@@ -1,66 +1,68 @@
-"""Encoding against Hugging Face BPE of as many ids on the same text, one thread, and `encode_batch` on two cores.
+"""Encoding and decoding against Hugging Face BPE of as many ids, trained on the same text; one thread.
 
-Every run begins with nothing remembered: fresh copies of the tokenizers. Both read one document after the other;
-Hugging Face's `encode_batch_fast`, which leaves out offsets, is there too.
+Every run begins with nothing remembered: fresh copies of both. A text comes as one string, as documents one after the
+other (`encode`), and as a list of them (`encode_batch`). Seconds are the processor's.
 """
 
 import os
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread for all but the last comparison
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread
 
+import time
 from copy import copy
 from typing import Any
 
-from timing import keep, parser, side_by_side
+from timing import DATA, keep, parser, side_by_side
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from gqvae.corpus import Corpus
 from gqvae.evaluation.trained import bpe
-from gqvae.export import build_huggingface
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import load
 
-TIMES = 8
-"""As often the text, for two processes: one starts in half a second."""
+CASES = {
+    "tinystories-4096": "tinystories_train.txt",
+    "wikipedia-8192": "wikipedia_train.txt",
+    "code-8192": "code_train.txt",
+    "multilingual-8192": "multilingual_train.txt",
+    "tinystories-8192-superword": "tinystories_train.txt",
+    "wikipedia-8192-superword": "wikipedia_train.txt",
+}
 
 
 def main() -> None:
-    arguments = parser(__doc__, "tinystories_train.txt")
-    arguments.add_argument("--tokenizer", default="tinystories-4096")
+    arguments = parser(__doc__)
+    arguments.add_argument("tokenizers", nargs="*", default=list(CASES))
     given = arguments.parse_args()
-    tokenizer, documents = load(given.tokenizer), list(Corpus((str(given.text),)).documents())
-    peer, export = bpe(documents, tokenizer.vocab_size).to_str(), build_huggingface(tokenizer).to_str()
-    many = documents * TIMES
+    rows = [_row(name, given.repeats) for name in given.tokenizers]
+    keep("encoding", "bundled tokenizers on the texts they were trained on, 3 to 4 MB each; times as fast as BPE", rows)
 
-    def fresh() -> Tokenizer:
-        return copy(tokenizer)  # remembers nothing
 
-    def encode_one_by_one(make: Any) -> None:
-        model = make()
-        for document in documents:
-            model.encode(document)
+def _row(name: str, repeats: int) -> dict[str, Any]:
+    documents = list(Corpus((str(DATA / CASES[name]),)).documents())
+    whole, ours = "".join(documents), load(name)
+    peer = bpe(documents, ours.vocab_size).to_str()
+    ids, peer_ids = ours.encode(whole), HuggingFaceTokenizer.from_str(peer).encode(whole).ids
+    pairs = {
+        "one string": (lambda: _peer(peer).encode(whole).ids, lambda: copy(ours).encode(whole)),
+        "documents": (lambda: _one_by_one(_peer(peer), documents), lambda: _one_by_one(copy(ours), documents)),
+        "batch": (lambda: _ids(_peer(peer).encode_batch_fast(documents)), lambda: copy(ours).encode_batch(documents)),
+        "decode": (lambda: _peer(peer).decode(peer_ids), lambda: copy(ours).decode(ids)),
+    }
+    tasks = {(what, whose): pair[whose] for what, pair in pairs.items() for whose in (0, 1)}
+    seconds = side_by_side(tasks, repeats, time.process_time)
+    return {"tokenizer": name} | {what: seconds[what, 0] / seconds[what, 1] for what in pairs}
 
-    seconds = side_by_side(
-        {
-            "HF BPE, encode": lambda: encode_one_by_one(lambda: HuggingFaceTokenizer.from_str(peer)),
-            "HF BPE, encode_batch_fast": lambda: HuggingFaceTokenizer.from_str(peer).encode_batch_fast(documents),
-            "gqvae": lambda: encode_one_by_one(fresh),
-            "its HF export": lambda: encode_one_by_one(lambda: HuggingFaceTokenizer.from_str(export)),
-        },
-        given.repeats,
-    )
-    batches = side_by_side(
-        {
-            f"gqvae, encode_batch, {workers} processes": lambda workers=workers: fresh().encode_batch(many, workers)
-            for workers in (1, 2)
-        },
-        given.repeats,
-    )
-    size = sum(len(document.encode()) for document in documents)
-    about = f"{given.tokenizer}, {given.text.name}: {size:,} bytes; batches of {TIMES} times that"
-    rows = [{"what": name, "x HF BPE": seconds["HF BPE, encode"] / taken} for name, taken in seconds.items()]
-    alone = next(iter(batches.values()))
-    rows += [{"what": name, "x one process": alone / taken} for name, taken in batches.items()]
-    keep("encoding", about, rows)
+
+def _peer(content: str) -> HuggingFaceTokenizer:
+    return HuggingFaceTokenizer.from_str(content)
+
+
+def _one_by_one(model: Any, documents: list[str]) -> list[Any]:
+    return [model.encode(document) for document in documents]
+
+
+def _ids(encodings: list[Any]) -> list[list[int]]:
+    return [encoding.ids for encoding in encodings]
 
 
 if __name__ == "__main__":

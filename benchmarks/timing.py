@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gqvae import __version__
 from gqvae.files import write_json
@@ -15,6 +15,7 @@ from gqvae.files import write_json
 DATA = Path(os.environ.get("GQVAE_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
 RESULTS = Path(__file__).parent / "results"
 Task = Callable[[], Any]
+Key = TypeVar("Key")
 
 
 def parser(description: str | None, text: str | None = None) -> argparse.ArgumentParser:
@@ -26,14 +27,16 @@ def parser(description: str | None, text: str | None = None) -> argparse.Argumen
     return made
 
 
-def side_by_side(tasks: Mapping[str, Task], repeats: int) -> dict[str, float]:
+def side_by_side(
+    tasks: Mapping[Key, Task], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[Key, float]:
     """Median seconds of each, run in turn, so that what else the machine does meets all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    seconds: dict[Key, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
-            start = time.perf_counter()
+            start = clock()
             task()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(found) for name, found in seconds.items()}
 
 

@@ -142,7 +142,7 @@ def test_resumed_shards_are_the_same_to_the_byte(tmp_path: Path, after: int, for
 def test_finished_shards_are_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
     before = content(tmp_path / "a")
-    monkeypatch.delattr(Tokenizer, "encode")
+    monkeypatch.delattr(Tokenizer, "encode_batch")
     encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL, resume=True)
     assert content(tmp_path / "a") == before
 

@@ -125,12 +125,11 @@ def plan(documents: Iterable[str], shard_bytes: int) -> Iterator[Batch]:
 def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
     """The ids of a batch, each document followed by the id `end`."""
     ids, lengths = array("H" if tokenizer.vocab_size <= 1 << 16 else "I"), array("q")
-    for document in batch.documents:
-        before = len(ids)
-        ids.extend(tokenizer.encode(document))
+    for found in tokenizer.encode_batch(batch.documents):
         if end is not None:
-            ids.append(end)
-        lengths.append(len(ids) - before)
+            found.append(end)
+        ids.extend(found)
+        lengths.append(len(found))
     return Encoded(batch.shard, ids, lengths, sum(map(len, batch.documents)), batch.corpus_sha256)
 
 

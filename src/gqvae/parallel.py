@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import chain, islice
 from multiprocessing import connection, parent_process
 from typing import Any, TypeVar
 
 from gqvae.errors import GqvaeError
 
-Encode = Callable[[str | bytes], list[int]]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Text = TypeVar("_Text", bound=str | bytes)
 
-_GROUP_CHARACTERS = 1 << 18  # large enough to hide the cost of sending, small enough to share out evenly
+_GROUP_CHARACTERS = 1 << 19  # large enough to hide the cost of sending, small enough to share out evenly
 _function: Callable[[Any], Any]
 
 
@@ -48,40 +49,38 @@ def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def encode_in_processes(encode: Encode, texts: Iterable[str | bytes], workers: int) -> list[list[int]]:
-    """`[encode(text) for text in texts]`, shared out over `workers` processes. `encode` must be picklable."""
+def encode_in_processes(
+    encode: Callable[[list[_Text]], list[list[int]]], texts: Iterable[_Text], workers: int
+) -> list[list[int]]:
+    """`encode(list(texts))`, shared out over `workers` processes. `encode` must be picklable."""
     results: list[list[int]] = []
-    for ids, counts in map_in_processes(partial(_encode_group, encode=encode), _groups(texts), workers):
-        flat = ids.tolist()
-        start = 0
-        for count in counts:
-            results.append(flat[start : start + count])
-            start += count
+    shared = groups(texts, _GROUP_CHARACTERS)
+    for ids, counts in map_in_processes(partial(_encode_group, encode=encode), shared, workers):
+        flat = iter(ids.tolist())
+        results.extend(list(islice(flat, count)) for count in counts)
     return results
 
 
-def _groups(texts: Iterable[str | bytes]) -> Iterator[list[str | bytes]]:
-    group: list[str | bytes] = []
-    size = 0
+def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
+    """Texts that follow each other, until they have `size` characters together."""
+    group: list[_Text] = []
+    found = 0
     for text in texts:
         group.append(text)
-        size += len(text)
-        if size >= _GROUP_CHARACTERS:
+        found += len(text)
+        if found >= size:
             yield group
-            group, size = [], 0
+            group, found = [], 0
     if group:
         yield group
 
 
-def _encode_group(texts: list[str | bytes], encode: Encode) -> "tuple[array[int], list[int]]":
+def _encode_group(
+    texts: list[_Text], encode: Callable[[list[_Text]], list[list[int]]]
+) -> "tuple[array[int], list[int]]":
     """The ids of all texts end to end, and how many each has. (An array travels much faster than a list.)"""
-    ids = array("I")
-    counts = []
-    for text in texts:
-        encoded = encode(text)
-        ids.extend(encoded)
-        counts.append(len(encoded))
-    return ids, counts
+    found = encode(texts)
+    return array("I", chain.from_iterable(found)), list(map(len, found))
 
 
 def _start(function: Callable[[Any], Any]) -> None:

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from gqvae import artifact
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
-from gqvae.parallel import encode_in_processes
+from gqvae.parallel import encode_in_processes, groups
 from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text, text_blocks
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores
@@ -68,6 +68,7 @@ class Tokenizer:
         self.provenance = checked_provenance({} if provenance is None else provenance)
         self._pretoken_ids = Memo(self._segment)
         self._word_ids = Memo(self._encode_words)
+        self._ids_of_keys = self._word_ids if begins_at_words(pattern) else self._pretoken_ids
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, pattern={self.pattern!r}, vocab_size={self.vocab_size})"
@@ -111,20 +112,9 @@ class Tokenizer:
             GqvaeError: a disallowed special token is in the text, a name is unknown, or a str holds a lone
                 surrogate.
         """
-        decoded = _as_text(text)
-        allowed = self._special_names(allowed_special)
-        disallowed = self._special_names(disallowed_special)
-        if disallowed_special == "all":
-            disallowed -= allowed
-        for special in sorted(disallowed):
-            if special in decoded:
-                raise GqvaeError(
-                    f"the text holds the special token {special!r}: allow it with allowed_special, "
-                    "or take it out of disallowed_special to encode it as ordinary text"
-                )
-        if not allowed:
-            return self._encode_ordinary(decoded)
-        return self._encode_with_specials(decoded, allowed)
+        allowed, refused = self._special_rules(allowed_special, disallowed_special)
+        decoded = _as_text(text, refused)
+        return self._encode_with_specials(decoded, allowed) if allowed else self._encode_ordinary(decoded)
 
     def encode_batch(
         self,
@@ -135,10 +125,14 @@ class Tokenizer:
         disallowed_special: SpecialNames = (),
     ) -> list[list[int]]:
         """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
-        encode = partial(self.encode, allowed_special=allowed_special, disallowed_special=disallowed_special)
-        if workers < 2:
-            return list(map(encode, texts))
-        return encode_in_processes(encode, texts, workers)
+        if workers > 1:
+            encode = partial(self.encode_batch, allowed_special=allowed_special, disallowed_special=disallowed_special)
+            return encode_in_processes(encode, texts, workers)
+        allowed, refused = self._special_rules(allowed_special, disallowed_special)
+        decoded = (_as_text(text, refused) for text in texts)
+        if allowed:
+            return [self._encode_with_specials(text, allowed) for text in decoded]
+        return list(chain.from_iterable(map(self._encode_group, groups(decoded, _BLOCK))))
 
     def encode_with_offsets(
         self,
@@ -232,6 +226,11 @@ class Tokenizer:
                 raise GqvaeError(f"{name!r} is not a special token of {self.name}; it has {list(known)}")
         return frozenset(names)
 
+    def _special_rules(self, allowed: SpecialNames, disallowed: SpecialNames) -> tuple[frozenset[str], list[str]]:
+        """The names that become their special id, and those that may not be in the text."""
+        allow, refuse = self._special_names(allowed), self._special_names(disallowed)
+        return allow, sorted(refuse - allow if disallowed == "all" else refuse)
+
     def _encode_with_specials(self, text: str, allowed: frozenset[str]) -> list[int]:
         ids: list[int] = []
         for index, part in enumerate(_special_pattern(allowed).split(text)):
@@ -248,12 +247,27 @@ class Tokenizer:
         return list(chain.from_iterable(map(self._encode_block, text_blocks(text, self.pattern, _BLOCK))))
 
     def _encode_block(self, text: str) -> list[int]:
-        if not begins_at_words(self.pattern):
-            return self._pretoken_ids.joined(split_text(text, self.pattern))
-        first, *words = WORD_START.split(text)
-        ids = self._pretoken_ids.joined(split_text(first, self.pattern))
-        ids += self._word_ids.joined(words)
+        ids, keys = self._cut(text)
+        ids += self._ids_of_keys.joined(keys)
         return ids
+
+    def _encode_group(self, texts: list[str]) -> Iterator[list[int]]:
+        """The ids of each text; what is new in all of them is computed at once."""
+        if len(texts) == 1:
+            yield self._encode_ordinary(texts[0])
+            return
+        cut = list(map(self._cut, texts))
+        values = iter(self._ids_of_keys.values_of([key for _, keys in cut for key in keys]))
+        for ids, keys in cut:
+            ids.extend(chain.from_iterable(islice(values, len(keys))))
+            yield ids
+
+    def _cut(self, text: str) -> tuple[list[int], list[str]]:
+        """The ids of what stands before the first word, and the words; or none, and the pretokens."""
+        if not begins_at_words(self.pattern):
+            return [], split_text(text, self.pattern)
+        first, *words = WORD_START.split(text)
+        return self._pretoken_ids.joined(split_text(first, self.pattern)), words
 
     def _encode_words(self, words: list[str]) -> Iterator[tuple[int, ...]]:
         """The ids of each word, with a space before it. A pretoken begins there, so all are split at once."""
@@ -305,10 +319,19 @@ def _special_pattern(names: frozenset[str]) -> re.Pattern[str]:
     return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
 
-def _as_text(text: str | bytes) -> str:
+def _as_text(text: str | bytes, refused: Iterable[str]) -> str:
     """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8."""
-    if isinstance(text, bytes):
-        return text.decode("utf-8", "surrogateescape")
+    decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else _checked(text)
+    for special in refused:
+        if special in decoded:
+            raise GqvaeError(
+                f"the text holds the special token {special!r}: allow it with allowed_special, "
+                "or take it out of disallowed_special to encode it as ordinary text"
+            )
+    return decoded
+
+
+def _checked(text: str) -> str:
     if not isinstance(text, str):
         raise GqvaeError(f"only str and bytes can be encoded, not {type(text).__name__}")
     try:
