@@ -22,6 +22,7 @@ TRAINING = TORCH | set(TRAINS)
 ORDER = [
     "gqvae.errors",
     "gqvae.files",
+    "gqvae.cluster",
     "gqvae.documents",
     "gqvae.readers",
     "gqvae.corpus",

@@ -24,6 +24,11 @@ app = typer.Typer(
 )
 
 
+class Engine(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
 class OnError(StrEnum):
     fail = "raise"
     skip = "skip"
@@ -58,6 +63,10 @@ Memory = Annotated[
     typer.Option(metavar="SIZE", help="For counting, about, as in 500MB; more distinct pretokens wait on disk."),
 ]
 CountingThreads = Annotated[int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core.")]
+
+OnEngine = Annotated[
+    Engine, typer.Option("--engine", help="local, or ray: a Ray cluster (RAY_ADDRESS; else one on this machine).")
+]
 
 
 def size_in_bytes(text: str) -> int:

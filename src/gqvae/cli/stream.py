@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gqvae.cli.app import INPUTS, BadDocuments, Between, Field, OnError, Tok, corpus_of, report_skips
+from gqvae.cli.app import INPUTS, BadDocuments, Between, Engine, Field, OnEngine, OnError, Tok, corpus_of, report_skips
 from gqvae.errors import GqvaeError
 
 
@@ -32,6 +32,7 @@ def encode(
     ] = "<|endoftext|>",
     shard_bytes: Annotated[int, typer.Option(min=1, help="The most text in a shard.")] = 1 << 28,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    engine: OnEngine = Engine.local,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
     separator: Annotated[
         str | None,
@@ -57,6 +58,7 @@ def encode(
     else:
         import os
 
+        from gqvae.cluster import ray_map
         from gqvae.encoding import encode_corpus
         from gqvae.terminal import progress, say
         from gqvae.tokenizer import load
@@ -65,7 +67,7 @@ def encode(
         made = encode_corpus(
             load(tokenizer), progress("encoding", text.documents()), out,
             end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or os.cpu_count() or 1, map=ray_map if engine is Engine.ray else None,
         )  # fmt: skip
         report_skips(text)
         documents, tokens, size = (

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,11 @@ from gqvae.cli.app import (
     INPUTS,
     BadDocuments,
     CountingThreads,
+    Engine,
     Field,
     Ids,
     Memory,
+    OnEngine,
     OnError,
     Out,
     SeparatorLine,
@@ -21,6 +23,9 @@ from gqvae.cli.app import (
     report_skips,
     size_in_bytes,
 )
+
+if TYPE_CHECKING:
+    from gqvae.pretokens import Counting
 
 
 class Preset(StrEnum):
@@ -68,6 +73,7 @@ def train(
     on_error: BadDocuments = OnError.fail,
     workers: CountingThreads = None,
     memory: Memory = "2GB",
+    engine: OnEngine = Engine.local,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train a GQ-VAE on a corpus.
@@ -78,7 +84,6 @@ def train(
     from gqvae import terminal
     from gqvae.learn import training
     from gqvae.presets import preset as named_preset
-    from gqvae.pretokens import Counting
 
     shortcuts = {
         "vocab_size": vocab_size,
@@ -101,7 +106,7 @@ def train(
         raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
     else:
         text = corpus_of(corpus, separator, field, on_error)
-        training.train(config, text, out, counting=Counting(workers, size_in_bytes(memory)))
+        training.train(config, text, out, counting=_counting(workers, memory, engine))
     terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
 
 
@@ -115,19 +120,26 @@ def count(
     on_error: BadDocuments = OnError.fail,
     workers: CountingThreads = None,
     memory: Memory = "2GB",
+    engine: OnEngine = Engine.local,
 ) -> None:
     """Count the pretokens of a corpus.
 
     Writes the distinct ones and how often each occurs, as `gqvae train` does; of any text, in bounded memory.
     """
     from gqvae import terminal
-    from gqvae.pretokens import Counting
 
     text = corpus_of(corpus, separator, field, on_error)
     documents = terminal.progress("counting pretokens", text.streamed())
-    distinct = Counting(workers, size_in_bytes(memory)).to_file(documents, out, pattern, window)
+    distinct = _counting(workers, memory, engine).to_file(documents, out, pattern, window)
     report_skips(text)
     terminal.say(f"{distinct:,} distinct pretokens: {out}")
+
+
+def _counting(workers: int | None, memory: str, engine: Engine) -> "Counting":
+    from gqvae.cluster import ray_map
+    from gqvae.pretokens import Counting
+
+    return Counting(workers, size_in_bytes(memory), ray_map if engine is Engine.ray else None)
 
 
 def distill(

@@ -11,7 +11,7 @@ metrics.jsonl             one row a log step
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TextIO
@@ -70,7 +70,7 @@ class Run:
                 say(str(corpus.skips))  # before hours of training
             if not pretokens.pieces:
                 raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
-        held_out = counting.table(Corpus((str(kept),)).documents(), settings.pattern, window)
+        held_out = replace(counting, map=None).table(Corpus((str(kept),)).documents(), settings.pattern, window)
         run = cls(folder, config, list(corpus.inputs), pretokens, held_out)
         run._write(skipped=corpus.skips.count)
         return run

@@ -18,9 +18,10 @@ MEMORY = 1 << 31
 """Bytes of memory for counting, if nothing else is said."""
 _MOST = (1 << 63) - 1  # what an int64 holds
 _PENDING = 1 << 20  # strings to wait for at least before they are added up
-# Of the memory: what distinct strings may take before they go to disk. Adding up needs, beside them and those that
-# wait, as much again for the new ones and the table to find them in.
-_SHARE = 6
+_LIBRARIES = 250_000_000  # bytes that Python, numpy, Arrow and a few batches of text take
+# Of the rest: what distinct strings may take before they go to disk. While as many wait, adding up needs, beside both,
+# as much again for the new ones and several times that for the hash table to find them in (measured).
+_SHARE = 12
 
 
 class Tally:
@@ -36,7 +37,8 @@ class Tally:
     """
 
     def __init__(self, memory: int | None = None, folder: Path | None = None) -> None:
-        self._memory = MEMORY if memory is None else memory
+        memory = MEMORY if memory is None else memory
+        self._memory = max(memory - _LIBRARIES, memory // 4)  # for strings and counts
         self._limit = self._memory // _SHARE
         self._folder = folder
         self._spilled: tempfile.TemporaryDirectory[str] | None = None
@@ -117,7 +119,7 @@ class Tally:
 
         assert self._spilled
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{self._memory // 2}B",
+            "memory_limit": f"{self._memory * 2 // 3}B",
             "temp_directory": self._spilled.name,
             "threads": 2,
             "preserve_insertion_order": False,
