@@ -1,8 +1,10 @@
 """Counting and encoding on a Ray cluster of two worker processes: the same bytes as here, whoever dies."""
 
+import gc
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,10 @@ def cluster() -> Iterator[None]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which workers cannot import
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     yield
-    ray.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves it to the collector to wait for its processes
+        ray.shutdown()
+        gc.collect()
 
 
 def map_with_a_death(function: Callable[[Any], Any], items: Iterable[Any], marker: Path) -> Iterator[Any]:

@@ -19,11 +19,13 @@ from toys import TEXT, toy
 from gqvae import encoding
 from gqvae.awkward import AWKWARD_TEXT
 from gqvae.cli import main
+from gqvae.corpus import Corpus
+from gqvae.documents import LongDocument
 from gqvae.encoding import encode_corpus, plan
 from gqvae.errors import GqvaeError
 from gqvae.files import locked
 from gqvae.shards import Shards
-from gqvae.tokenizer import Tokenizer
+from gqvae.tokenizer import Tokenizer, load
 from gqvae.vocabulary import Vocabulary
 
 END = "<|endoftext|>"
@@ -99,7 +101,7 @@ def test_a_corpus_without_documents_has_no_shards(tmp_path: Path) -> None:
 
 @given(st.lists(st.text(max_size=30), max_size=30), st.integers(1, 60))
 def test_the_plan_keeps_order_and_bounds(documents: list[str], shard_bytes: int) -> None:
-    batches = list(plan(documents, shard_bytes))
+    batches = list(plan(documents, shard_bytes, "gpt2"))
     assert [data.decode() for batch in batches for data in batch.documents] == documents
     for number in {batch.shard for batch in batches}:
         sizes = [len(data) for batch in batches if batch.shard == number for data in batch.documents]
@@ -286,3 +288,24 @@ def _alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+def test_a_long_document_is_encoded_in_parts_to_the_same_ids(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("documents.LONG", 5_000), ("documents._BLOCK", 900), ("encoding._BATCH_BYTES", 2_000)):
+        monkeypatch.setattr(f"gqvae.{name}", value)
+    texts = ["short\n", "The cat's 12 日本 mats. " * 400, "", "x\n", "日本語" * 2_000, "last\n"]
+    (tmp_path / "a.txt").write_text("<|endoftext|>\n".join(text and text.strip() + "\n" for text in texts))
+    corpus, tokenizer = Corpus((str(tmp_path / "a.txt"),)), load("tinystories-1024")
+    assert sum(isinstance(document, LongDocument) for document in corpus.streamed()) == 2
+    found = []
+    for number, documents in enumerate((corpus.documents(), corpus.streamed())):
+        folder = tmp_path / str(number)
+        index = encode_corpus(tokenizer, documents, folder, format=format, shard_bytes=7_000)
+        found.append(([(s.documents, s.tokens, s.bytes, s.corpus_sha256) for s in index.shards],
+                      [ids.tolist() for ids in Shards(folder)]))  # fmt: skip
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 2
+    assert len(found[0][1]) == 5

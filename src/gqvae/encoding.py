@@ -20,9 +20,11 @@ from typing import Protocol
 
 from gqvae import __version__
 from gqvae.corpus import TextHash
+from gqvae.documents import Document, LongDocument
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, locked
 from gqvae.parallel import map_in_processes
+from gqvae.pretokens.batches import safe_blocks
 from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files, file_sha256
 from gqvae.tokenizer import Tokenizer
 
@@ -34,22 +36,27 @@ _PARTIAL = ".partial"  # a shard that is being written
 
 @dataclass(frozen=True)
 class Batch:
-    """Documents of one shard that follow each other; corpus_sha256 is that of all text up to their end."""
+    """Documents of one shard that follow each other; corpus_sha256 is that of all text up to their end.
+
+    goes_on: the last is a part of a long one, which the next batch continues.
+    """
 
     shard: int
     documents: list[bytes]
     corpus_sha256: str
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The ids of a batch, end to end, and how many each document has."""
+    """The ids of a batch, end to end, and how many each document, or part of one, has."""
 
     shard: int
     ids: "array[int]"
     lengths: "array[int]"
     bytes: int
     corpus_sha256: str
+    goes_on: bool
 
 
 class OrderedMap(Protocol):
@@ -60,7 +67,7 @@ class OrderedMap(Protocol):
 
 def encode_corpus(
     tokenizer: Tokenizer,
-    documents: Iterable[str],
+    documents: Iterable[Document],
     folder: str | Path,
     *,
     end: str | None = END,
@@ -91,7 +98,7 @@ def encode_corpus(
     maker = _maker(tokenizer, end, format, shard_bytes)
     with locked(folder):
         index = _begin(folder, maker, resume)
-        batches = _after(index, plan(documents, shard_bytes), folder)
+        batches = _after(index, plan(documents, shard_bytes, tokenizer.pattern), folder)
         encoded = ordered(partial(encode_batch, tokenizer=tokenizer, end=maker.end), batches)
         for number, group in groupby(encoded, key=attrgetter("shard")):
             index.shards.append(_write_shard(folder, number, maker, group))
@@ -101,36 +108,62 @@ def encode_corpus(
     return index
 
 
-def plan(documents: Iterable[str], shard_bytes: int) -> Iterator[Batch]:
-    """Cut the documents into batches that never cross the end of a shard."""
+def plan(documents: Iterable[Document], shard_bytes: int, pattern: str) -> Iterator[Batch]:
+    """Cut the documents into batches that never cross the end of a shard.
+
+    pattern: what a long document, of which only a part is in memory at a time, may be cut by.
+    """
     text = TextHash()
     shard = in_shard = in_batch = 0
     batch: list[bytes] = []
     for number, document in enumerate(documents, 1):
-        data = _utf8(document, number)
-        full = in_shard + len(data) > shard_bytes and in_shard > 0
+        size, parts = _parts(document, number, pattern)
+        full = in_shard + size > shard_bytes and in_shard > 0
         if batch and (full or in_batch >= _BATCH_BYTES):
             yield Batch(shard, batch, text.hexdigest())
             batch, in_batch = [], 0
         if full:
             shard, in_shard = shard + 1, 0
-        text.update(data)
-        batch.append(data)
-        in_batch += len(data)
-        in_shard += len(data)
+        in_shard += size
+        for part, last in parts:
+            text.extend(part)
+            batch.append(part)
+            in_batch += len(part)
+            if not last:
+                yield Batch(shard, batch, text.hexdigest(), goes_on=True)
+                batch, in_batch = [], 0
+        text.end()
     if batch:
         yield Batch(shard, batch, text.hexdigest())
+
+
+def _parts(document: Document, number: int, pattern: str) -> tuple[int, Iterator[tuple[bytes, bool]]]:
+    """The bytes of a document, and its parts, each with whether it is the last."""
+    if isinstance(document, LongDocument):
+        return len(document), _last_marked(safe_blocks(map(str.encode, document), pattern))
+    data = _utf8(document, number)
+    return len(data), iter([(data, True)])
+
+
+def _last_marked(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    held = next(parts)
+    for part in parts:
+        yield held, False
+        held = part
+    yield held, True
 
 
 def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
     """The ids of a batch, each document followed by the id `end`."""
     ids, lengths = array("H" if tokenizer.vocab_size <= 1 << 16 else "I"), array("q")
-    for found in tokenizer.encode_batch(batch.documents):
-        if end is not None:
+    last = len(batch.documents) - 1
+    for number, found in enumerate(tokenizer.encode_batch(batch.documents)):
+        if end is not None and not (batch.goes_on and number == last):
             found.append(end)
         ids.extend(found)
         lengths.append(len(found))
-    return Encoded(batch.shard, ids, lengths, sum(map(len, batch.documents)), batch.corpus_sha256)
+    size = sum(map(len, batch.documents))
+    return Encoded(batch.shard, ids, lengths, size, batch.corpus_sha256, batch.goes_on)
 
 
 def _in_processes(function: Callable[[Batch], Encoded], batches: Iterable[Batch], workers: int) -> Iterator[Encoded]:
@@ -198,9 +231,10 @@ def _write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encode
     opened = _bin if maker.format == "bin" else _parquet
     documents = tokens = size = 0
     with opened(maker, *partial_paths) as write:
-        for part in parts:
+        for part in parts if maker.format == "bin" else _whole(parts):
             write(part)
-            documents, tokens, size = documents + len(part.lengths), tokens + len(part.ids), size + part.bytes
+            documents += len(part.lengths) - part.goes_on
+            tokens, size = tokens + len(part.ids), size + part.bytes
             corpus_sha256 = part.corpus_sha256
     files = {name: file_sha256(path) for name, path in zip(names, partial_paths, strict=True)}
     for name, path in zip(names, partial_paths, strict=True):
@@ -208,16 +242,34 @@ def _write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encode
     return Shard(documents, tokens, size, corpus_sha256, files)
 
 
+def _whole(parts: Iterable[Encoded]) -> Iterator[Encoded]:
+    """The parts of a long document put together: a row of Parquet is written at once."""
+    held: Encoded | None = None
+    for part in parts:
+        if held:
+            held.ids.extend(part.ids)
+            held.lengths[-1] += part.lengths[0]
+            held.lengths.extend(part.lengths[1:])
+        held = replace(part, ids=held.ids, lengths=held.lengths, bytes=held.bytes + part.bytes) if held else part
+        if not held.goes_on:
+            yield held
+            held = None
+
+
 @contextmanager
 def _bin(maker: Maker, ids: Path, offsets: Path) -> Iterator[Callable[[Encoded], None]]:
     import numpy
 
-    lengths = array("q", [0])
+    lengths, goes_on = array("q", [0]), False
     with ids.open("wb") as file:
 
         def write(part: Encoded) -> None:
+            nonlocal goes_on
             numpy.asarray(part.ids, dtype=maker.dtype).tofile(file)
-            lengths.extend(part.lengths)
+            if goes_on:
+                lengths[-1] += part.lengths[0]
+            lengths.extend(part.lengths[goes_on:])
+            goes_on = part.goes_on
 
         yield write
     with offsets.open("wb") as file:
@@ -235,6 +287,8 @@ def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
 
         def write(part: Encoded) -> None:
+            if len(part.ids) >= 1 << 31:
+                raise GqvaeError(f"a document of {len(part.ids):,} tokens is too long for Parquet: take the format bin")
             offsets = numpy.cumsum([0, *part.lengths], dtype=numpy.int32)
             column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids), kind))
             file.write_table(pyarrow.table([column], schema=schema))

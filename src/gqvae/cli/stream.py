@@ -65,7 +65,7 @@ def encode(
 
         text = corpus_of(corpus, separator, field, on_error)
         made = encode_corpus(
-            load(tokenizer), progress("encoding", text.documents()), out,
+            load(tokenizer), progress("encoding", text.streamed()), out,
             end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
             workers=workers or os.cpu_count() or 1, map=ray_map if engine is Engine.ray else None,
         )  # fmt: skip
