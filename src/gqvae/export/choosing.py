@@ -76,10 +76,13 @@ def losses(counts: Counts, tokens: Sequence[bytes]) -> dict[bytes, int]:
             for token in segment(piece, ranks):
                 used[token] += count
     for token, count in used.items():
-        for made in {left + right for left, right in merges(token, ranks)[0]}:
-            without = ranks.pop(made)
+        if token not in ranks:  # a single byte
+            continue
+        loss[token] += count  # its pair would be left
+        for made in {left + right for left, right in merges(token, ranks)[0][:-1]}:
+            rank = ranks.pop(made)
             loss[made] += count * (len(merges(token, ranks)[1]) - 1)
-            ranks[made] = without
+            ranks[made] = rank
     return loss
 
 
