@@ -43,7 +43,7 @@ def near_duplicates(places: Tensor) -> float:
         return 0.0
     rows = torch.arange(0, len(places), math.ceil(len(places) / LOOKED_AT), device=places.device)
     distances = torch.cdist(places[rows], places)
-    distances[torch.arange(len(rows)), rows] = math.inf
+    distances[torch.arange(len(rows), device=rows.device), rows] = math.inf
     return (distances.amin(1) < NEAR * _typical(places)).float().mean().item()
 
 

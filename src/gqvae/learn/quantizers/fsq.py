@@ -14,7 +14,7 @@ from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
 from gqvae.learn.quantizers.grid import combinations
 
 LEVELS = range(5, 9)
-"""Per dimension: "at least 5" (section 4.1); beyond 8 another dimension is better."""
+"""Per dimension: the paper has at least 5; beyond 8 another dimension is better."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class FSQOptions:
 class FiniteScalarQuantizer(EuclideanQuantizer):
     """A fixed grid: each of a few dimensions is rounded (FSQ).
 
-    z -> tanh(z + shift) (L - 1) / 2 - offset, then to the nearest whole number, in each dimension (equation of section
-    3.1). The grid has no parameters: the encoder learns to use it. No terms are needed to draw codes to latents.
+    z -> tanh(z + shift) (L - 1) / 2 - offset, then to the nearest whole number, in each dimension. The grid has no parameters: the encoder learns to use it. No terms are needed to draw codes to latents.
     """
 
     Options = FSQOptions

@@ -1,4 +1,4 @@
-"""Gumbel-softmax (Jang et al., arXiv 1611.01144; DALL-E's dVAE, arXiv 2102.12092, section 2.1)."""
+"""Gumbel-softmax (Jang et al., arXiv 1611.01144; DALL-E's dVAE, arXiv 2102.12092)."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Lookup-free quantization (MAGVIT-v2, arXiv 2310.05737, section 3.1), grouped (WeTok, arXiv 2508.05599)."""
+"""Lookup-free quantization (MAGVIT-v2, arXiv 2310.05737), grouped (WeTok, arXiv 2508.05599)."""
 
 import math
 from dataclasses import dataclass

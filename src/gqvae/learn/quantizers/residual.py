@@ -1,4 +1,4 @@
-"""Residual quantization with nested dropout (SoundStream, arXiv 2107.03312, section III-C)."""
+"""Residual quantization with nested dropout (SoundStream, arXiv 2107.03312)."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from gqvae.learn.quantizers.cosine import CosineQuantizer
 class SimVQ(CosineQuantizer):
     """Frozen random codes under a learned linear map, so that a step moves all of them (SimVQ).
 
-    codes = C W with C ~ N(0, 1/d) and W (d, d) learned (equation 7), here compared by cosine. Moving a code (not in the
+    codes = C W with C ~ N(0, 1/d) and W (d, d) learned, here compared by cosine. Moving a code (not in the
     paper) solves c W = latent.
     """
 

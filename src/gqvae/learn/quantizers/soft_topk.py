@@ -1,4 +1,4 @@
-"""Soft codes at first (All in Tokens: Ning et al., arXiv 2301.02229, section 3.2)."""
+"""Soft codes at first (All in Tokens: Ning et al., arXiv 2301.02229)."""
 
 from dataclasses import dataclass
 

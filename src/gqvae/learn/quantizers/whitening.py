@@ -1,4 +1,4 @@
-"""Codes of whitened principal components (after DINO-Tok, arXiv 2511.20565, section 3.3)."""
+"""Codes of whitened principal components (after DINO-Tok, arXiv 2511.20565)."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,8 @@ FLOOR = 1e-4
 class WhiteningQuantizer(EuclideanQuantizer):
     """Codes of the latents' leading principal components, all scaled alike (PCA whitening, DINO-Tok).
 
-    No direction outweighs the others because latents happen to vary more along it. The components are those of
+    DINO-Tok quantizes the dominant components of frozen features and weighs them. Here all that are kept weigh alike:
+    no direction outweighs the others because latents happen to vary more along it. The components are those of
     warm-up's latents, which pass as they are; from then on the encoder trains through them. What the decoder reads is
     the code turned back.
     """
