@@ -30,7 +30,8 @@ class FSQOptions:
 class FiniteScalarQuantizer(EuclideanQuantizer):
     """A fixed grid: each of a few dimensions is rounded (FSQ).
 
-    z -> tanh(z + shift) (L - 1) / 2 - offset, then to the nearest whole number, in each dimension. The grid has no parameters: the encoder learns to use it. No terms are needed to draw codes to latents.
+    z -> tanh(z + shift) (L - 1) / 2 - offset, then to the nearest whole number, in each dimension. The grid
+    has no parameters: the encoder learns to use it. No terms are needed to draw codes to latents.
     """
 
     Options = FSQOptions
