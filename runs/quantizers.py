@@ -1,10 +1,7 @@
 """Write the tables of docs/quantizers.md from runs/results: `python runs/quantizers.py`. Measures nothing itself.
 
-runs/results/quantizers-tinystories.json is the results.json of
-
-    gqvae compare-quantizers tinystories_train.txt --out FOLDER --set ...
-
-with the settings that it names.
+runs/results/quantizers-*.json are the results.json of `gqvae compare-quantizers TEXT --out FOLDER --set ...` with the
+settings that they name.
 """
 
 from pathlib import Path
@@ -15,41 +12,43 @@ from gqvae.zoo.results import cost_table, table
 from gqvae.zoo.settings import ZooSettings
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "quantizers-tinystories.json"
 PAGE = HERE.parent / "docs" / "quantizers.md"
-MARK = "<!-- written by runs/quantizers.py -->\n"
+MARK = "<!-- from here on written by runs/quantizers.py -->\n"
 
 
 def main() -> None:
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
-    PAGE.write_text(head + MARK + section(read_json(RESULTS)), encoding="utf-8")
+    paths = sorted((HERE / "results").glob("quantizers-*.json"))
+    PAGE.write_text(head + MARK + "".join(section(read_json(path)) for path in paths), encoding="utf-8")
 
 
 def section(results: dict[str, Any]) -> str:
     """What was run, what it gave, and what failed."""
-    config, corpus = results["config"], results["corpus"]
-    default = ZooSettings().to_dict()
+    config, corpus, default = results["config"], results["corpus"], ZooSettings().to_dict()
     changed = [f"`{key}={_text(config[key])}`" for key in config if config[key] != default[key] and key != "arms"]
     failed = [f"- `{row['cell']}`: {row['error']}" for row in results["failures"]] or ["None."]
     seeds = ", ".join(map(str, config["seeds"]))
     return f"""
-{", ".join(corpus["inputs"])}: {corpus["training_bytes"]:,} bytes to train on, {config["vocab_size"]} ids,
-{config["steps"]} steps, seeds {seeds}; settings that are not the defaults: {", ".join(changed)}.
+### {", ".join(corpus["inputs"])}, {config["steps"]} steps
+
+{corpus["training_bytes"]:,} bytes to train on, {config["vocab_size"]} ids, seeds {seeds}; settings that are not the
+defaults: {", ".join(changed)}.
 All on held-out text, means over the seeds; **bold** where it differs from the default's by more than the 95% interval
 of the difference (Welch).
 
-{table(results)}
-*Network*: before fallback, so that inexact codes count too; *with fallback*: those spelled by other strings;
-*strings of codes*: the strings of codes alone, fewest tokens; *tokenizer*: filled up to its ids, on whole text.
-
-Processor time of a training step over the default's (both in turns in one process), and how far the process grows
-({config["cost_symbols"]} symbols a step):
-
-{cost_table(results)}
-Failed:
-
-{chr(10).join(failed)}
+{table(results)}{_costs(results)}
+Failed: {chr(10).join(failed)}
 """
+
+
+def _costs(results: dict[str, Any]) -> str:
+    if not results["costs"]:
+        return ""
+    return f"""
+Processor time of a training step over the default's (both in turns in one process), and how far the process grows
+({results["config"]["cost_symbols"]} symbols a step):
+
+{cost_table(results)}"""
 
 
 def _text(value: Any) -> str:

@@ -12,9 +12,11 @@ from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers import registry
 from gqvae.zoo.arms import ARMS, DEFAULT
 from gqvae.zoo.cells import Cost, Training, cell_of, config_of, plan
-from gqvae.zoo.results import _differences, cost_table, table
+from gqvae.zoo.results import _differences, cost_table, table, tables
 from gqvae.zoo.settings import ZooSettings, arm
 
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "runs" / "results"
 SMALL = [
     "arms=cosine,fsq", "seeds=0,1", "steps=8", "vocab_size=300", "cost_sizes=40", "cost_steps=1", "cost_symbols=64",
     "held_out=0.2",
@@ -86,6 +88,15 @@ def test_only_differences_beyond_their_interval_are_marked() -> None:
     assert not [row for row in rows if row["measure"] == "movement"]
 
 
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("quantizers-*.json")), ids=lambda path: str(path.stem))
+def test_the_page_has_the_tables_of_the_results(path: Path) -> None:
+    page = (ROOT / "docs" / "quantizers.md").read_text(encoding="utf-8")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert table(results) in page
+    assert not results["costs"] or cost_table(results) in page
+    assert all(row["lossless"] for row in results["arms"])
+
+
 def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second call has nothing left to do."""
     text = tmp_path / "text.txt"
@@ -99,8 +110,8 @@ def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         assert stop.value.code == 0, capsys.readouterr().err
         printed = capsys.readouterr().out
         results = json.loads((tmp_path / "out" / "results.json").read_text())
-        assert printed.startswith(table(results))
-        assert (tmp_path / "out" / "table.md").read_text() == f"{table(results)}\n{cost_table(results)}"
+        assert printed == f"{table(results)}\n{cost_table(results)}\n"
+        assert (tmp_path / "out" / "table.md").read_text() == tables(results) == printed[:-1]
     assert [(row["arm"], row["seeds"], row["lossless"]) for row in results["arms"]] == [
         ("cosine", 2, True),
         ("fsq", 2, True),

@@ -75,14 +75,14 @@ def compare_quantizers(
 
     Writes results.json, table.md and use_by_rank.svg to --out. Interrupted, it goes on with the same command.
     """
-    from gqvae.zoo.results import cost_table, table
+    from gqvae.zoo.results import tables
     from gqvae.zoo.run import compare_quantizers as run
     from gqvae.zoo.settings import ZooSettings
 
     text = corpus_of(corpus, separator, field, on_error)
     results = run(ZooSettings().override(settings or []), corpus, text.documents(), out, jobs)
     report_skips(text)
-    typer.echo(f"{table(results)}\n{cost_table(results)}")
+    typer.echo(tables(results))
     if results["failures"]:
         raise GqvaeError(f"{len(results['failures'])} cells failed; {out / 'results.json'} says which")
 

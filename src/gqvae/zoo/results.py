@@ -95,6 +95,11 @@ def cost_table(results: Results) -> str:
     return markdown(["quantizer", *headings], rows)
 
 
+def tables(results: Results) -> str:
+    """Both, the second where steps were measured."""
+    return table(results) + (f"\n{cost_table(results)}" if results["costs"] else "")
+
+
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, ["---"] * len(columns), *rows))
 

@@ -9,7 +9,7 @@ from gqvae.reproduce.figures import save
 from gqvae.reproduce.schedule import run_cells
 from gqvae.zoo.cells import WORK, ZooSpace
 from gqvae.zoo.figure import use_by_rank
-from gqvae.zoo.results import cost_table, results_of, table
+from gqvae.zoo.results import results_of, tables
 from gqvae.zoo.settings import ZooSettings
 
 
@@ -32,7 +32,7 @@ def compare_quantizers(
         results = results_of(space, run_cells(WORK, space, jobs))
         write_json(out / "results.json", results)
         with replacing(out / "table.md") as temporary:
-            temporary.write_text(f"{table(results)}\n{cost_table(results)}", encoding="utf-8")
+            temporary.write_text(tables(results), encoding="utf-8")
         if figure := use_by_rank(results):
             save(figure, out / "use_by_rank")
     return results
