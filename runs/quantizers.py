@@ -18,14 +18,17 @@ MARK = "<!-- from here on written by runs/quantizers.py -->\n"
 
 def main() -> None:
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
-    paths = sorted((HERE / "results").glob("quantizers-*.json"))
-    PAGE.write_text(head + MARK + "".join(section(read_json(path)) for path in paths), encoding="utf-8")
+    found = [read_json(path) for path in sorted((HERE / "results").glob("quantizers-*.json"))]
+    found.sort(key=lambda results: results["config"]["steps"])
+    PAGE.write_text(head + MARK + "".join(map(section, found)), encoding="utf-8")
 
 
 def section(results: dict[str, Any]) -> str:
     """What was run, what it gave, and what failed."""
-    config, corpus, default = results["config"], results["corpus"], ZooSettings().to_dict()
-    changed = [f"`{key}={_text(config[key])}`" for key in config if config[key] != default[key] and key != "arms"]
+    config, corpus = results["config"], results["corpus"]
+    settings = {key: _text(value) for key, value in config.items() if key != "arms"}
+    default = {key: _text(value) for key, value in ZooSettings().to_dict().items()}
+    changed = [f"`{key}={value}`" for key, value in settings.items() if value != default[key]]
     failed = [f"- `{row['cell']}`: {row['error']}" for row in results["failures"]] or ["None."]
     seeds = ", ".join(map(str, config["seeds"]))
     return f"""
