@@ -20,7 +20,7 @@ from gqvae.export import portable
 from gqvae.export.chat import Settings
 from gqvae.export.choosing import choose, in_order, losses, train_bpe
 from gqvae.export.gguf import export_gguf, read_gguf
-from gqvae.export.huggingface import export_huggingface
+from gqvae.export.huggingface import build_huggingface, export_huggingface
 from gqvae.export.portable import count, counted, export_portable, is_portable, load_portable, portable_bpe
 from gqvae.export.tiktoken import load_tiktoken
 from gqvae.tokenizer import Tokenizer, load
@@ -210,9 +210,17 @@ def test_what_is_no_portable_export_is_refused(tmp_path: Path) -> None:
     export_huggingface(toy(), tmp_path / "unigram")
     with pytest.raises(GqvaeError, match="is not a portable export"):
         load_portable(tmp_path / "unigram")
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(GqvaeError, match="is not a portable export"):
-        load_portable(tmp_path)
+    foreign = build_huggingface(portable_bpe(toy(size=300), COUNTS)).to_str()
+    for text in ("{}", "[]", "not JSON", foreign.replace("ll|ve|re", "ll|ve"), foreign.replace('"Ġ"', '"Ж"')):
+        (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+        with pytest.raises(GqvaeError, match="is not a portable export"):
+            load_portable(tmp_path)
+
+
+def test_damaged_counts_are_told(tmp_path: Path) -> None:
+    (tmp_path / "segmentations.parquet").write_bytes(b"PAR1 not")
+    with pytest.raises(GqvaeError, match="cannot be read"):
+        counted(tmp_path)
 
 
 @pytest.mark.parametrize("pattern", ["gpt4", "gpt4-2digits", "punct", "whitespace", "sentence"])

@@ -167,13 +167,20 @@ def _most_frequent(counts: Counts) -> Counts:
 
 
 def counted(folder: Path) -> Counter[bytes] | None:
-    """The pretokens of the text that the tokenizer in `folder` was distilled from; None where they are not kept."""
+    """The pretokens of the text that the tokenizer in `folder` was distilled from; None where they are not kept.
+
+    Raises GqvaeError if the file is damaged.
+    """
     path = folder / "segmentations.parquet"
     if not path.exists():
         return None
+    import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path, columns=["piece", "count"])
+    try:
+        table = pyarrow.parquet.read_table(path, columns=["piece", "count"])
+    except (OSError, pyarrow.ArrowException) as error:
+        raise GqvaeError(f"{path} cannot be read ({error}): distill again, or give --train-corpus") from error
     return Counter(dict(zip(table["piece"].to_pylist(), table["count"].to_pylist(), strict=True)))
 
 
@@ -198,7 +205,7 @@ def _parsed(content: Mapping[str, Any], name: str) -> BPETokenizer:
     if content["model"]["type"] != "BPE" or not content["model"]["ignore_merges"]:
         raise ValueError(f"its model is {content['model']['type']}")
     (regex,) = (step["pattern"]["Regex"] for step in content["pre_tokenizer"]["pretokenizers"] if "pattern" in step)
-    pattern = next(name for name, known in PATTERNS.items() if known == regex)
+    pattern = {known: name for name, known in PATTERNS.items()}[regex]
     byte_of = {character: byte for byte, character in enumerate(byte_level_alphabet())}
     specials = [token["content"] for token in content["added_tokens"]]
     tokens = sorted(content["model"]["vocab"], key=content["model"]["vocab"].__getitem__)
