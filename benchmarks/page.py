@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md from benchmarks/results: `python benchmarks/page.py`. Measures nothing itself."""
+"""Write docs/benchmarks.md and its figure from benchmarks/results: `python benchmarks/page.py`. Measures nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,38 @@ from timing import RESULTS
 from gqvae.files import read_json
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+FIGURE = PAGE.with_name("benchmarks.svg")
 HEAD = """# Benchmarks
 
 Made by `python benchmarks/page.py` from `benchmarks/results`, which the programs in `benchmarks` write. All times are
 ratios to a peer that ran in turn with ours, in the same process: medians. Nothing has been run on a GPU yet.
+
+![Encoding and decoding, times as fast as Hugging Face BPE](benchmarks.svg)
 """
 
 
 def main() -> None:
+    _draw(read_json(RESULTS / "encoding.json")["rows"])
     PAGE.write_text("\n".join([HEAD, *map(_section, sorted(RESULTS.glob("*.json")))]), encoding="utf-8")
+
+
+def _draw(rows: list[dict[str, Any]]) -> None:
+    """A group of bars for each tokenizer."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "gqvae"  # the same figures, the same file
+    kinds = [key for key in rows[0] if key != "tokenizer"]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, kind in enumerate(kinds):
+        places = [place + (number - (len(kinds) - 1) / 2) / (len(kinds) + 1) for place in range(len(rows))]
+        axes.bar(places, [row[kind] for row in rows], 1 / (len(kinds) + 1), label=kind)
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set_xticks(range(len(rows)), [row["tokenizer"].replace("-superword", "\nsuperword") for row in rows])
+    axes.set_ylabel("times as fast as\nHugging Face BPE")
+    axes.legend(ncols=len(kinds))
+    figure.savefig(FIGURE, metadata={"Date": None})
 
 
 def _section(path: Path) -> str:

@@ -31,7 +31,7 @@ def main() -> None:
     )
     scheme = seconds["padded"] * sum(counts) / SAMPLE
     text = f"{table.total_bytes:,} bytes, {sum(counts):,} pretokens of which {len(counts):,} distinct, window {window}"
-    about = f"{given.run}: {text}; the paper's scheme timed on {SAMPLE:,}"
+    about = f"{given.run} (made by python runs/remake.py): {text}; the paper's scheme timed on {SAMPLE:,}"
     keep("segmentation", about, [{"what": "distinct, unpadded", "x the paper's": scheme / seconds["distinct"]}])
 
 

@@ -36,17 +36,17 @@ def main() -> None:
     given = arguments.parse_args()
     ordinary = "".join(Corpus((str(given.text),)).documents())[:SIZE]
     texts = {"ordinary": ordinary} | {name: part * (SIZE // len(part.encode())) for name, part in HARD.items()}
-    rows = [row for name in given.tokenizers for row in _rows(name, texts)]
+    rows = [row for name in given.tokenizers for row in _rows(name, texts, given.repeats)]
     keep("worst_cases", f"1 MB each; ordinary is {given.text.name}", rows)
 
 
-def _rows(name: str, texts: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(name: str, texts: dict[str, str], repeats: int) -> list[dict[str, Any]]:
     tasks = {
         (case, way): partial(run, load(name), text)
         for case, text in texts.items()
         for way, run in {"encode": _encode, "shards": _to_shards}.items()
     }
-    seconds = side_by_side(tasks, 3, time.process_time)
+    seconds = side_by_side(tasks, repeats, time.process_time)
     per_byte = {(case, way): taken / len(texts[case].encode()) for (case, way), taken in seconds.items()}
     return [
         {"tokenizer": name, "text": case}
