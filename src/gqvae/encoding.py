@@ -155,12 +155,12 @@ def _last_marked(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
     """The ids of a batch, each document followed by the id `end`."""
-    ids, lengths = array("H" if tokenizer.vocab_size <= 1 << 16 else "I"), array("q")
+    ids, lengths = array("I"), array("q")
     last = len(batch.documents) - 1
     for number, found in enumerate(tokenizer.encode_batch(batch.documents)):
         if end is not None and not (batch.goes_on and number == last):
             found.append(end)
-        ids.extend(found)
+        ids += array("I", found)  # twice as fast as to extend
         lengths.append(len(found))
     size = sum(map(len, batch.documents))
     return Encoded(batch.shard, ids, lengths, size, batch.corpus_sha256, batch.goes_on)
@@ -290,7 +290,7 @@ def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
             if len(part.ids) >= 1 << 31:
                 raise GqvaeError(f"a document of {len(part.ids):,} tokens is too long for Parquet: take the format bin")
             offsets = numpy.cumsum([0, *part.lengths], dtype=numpy.int32)
-            column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids), kind))
+            column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids, maker.dtype)))
             file.write_table(pyarrow.table([column], schema=schema))
 
         yield write

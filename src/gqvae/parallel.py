@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import chain, islice
 from multiprocessing import connection, parent_process
 from typing import Any, TypeVar
 
@@ -46,7 +45,7 @@ def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item
         except BrokenProcessPool as error:
             raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def encode_in_processes(
@@ -56,8 +55,10 @@ def encode_in_processes(
     results: list[list[int]] = []
     shared = groups(texts, _GROUP_CHARACTERS)
     for ids, counts in map_in_processes(partial(_encode_group, encode=encode), shared, workers):
-        flat = iter(ids.tolist())
-        results.extend(list(islice(flat, count)) for count in counts)
+        start = 0
+        for count in counts:
+            results.append(ids[start : start + count].tolist())
+            start += count
     return results
 
 
@@ -79,8 +80,11 @@ def _encode_group(
     texts: list[_Text], encode: Callable[[list[_Text]], list[list[int]]]
 ) -> "tuple[array[int], list[int]]":
     """The ids of all texts end to end, and how many each has. (An array travels much faster than a list.)"""
-    found = encode(texts)
-    return array("I", chain.from_iterable(found)), list(map(len, found))
+    ids, counts = array("I"), []
+    for found in encode(texts):
+        ids += array("I", found)  # faster than to extend
+        counts.append(len(found))
+    return ids, counts
 
 
 def _start(function: Callable[[Any], Any]) -> None:
