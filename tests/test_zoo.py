@@ -12,6 +12,7 @@ from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers import registry
 from gqvae.zoo.arms import ARMS, DEFAULT
 from gqvae.zoo.cells import Cost, Training, cell_of, config_of, plan
+from gqvae.zoo.figure import use_by_rank
 from gqvae.zoo.results import _differences, cost_table, table, tables
 from gqvae.zoo.settings import ZooSettings, arm
 
@@ -86,6 +87,16 @@ def test_only_differences_beyond_their_interval_are_marked() -> None:
     verdicts = {row["arm"]: row["verdict"] for row in rows if row["measure"] == "network_bytes_per_token"}
     assert verdicts == {"fsq": "lower", "ema": "no difference"}
     assert not [row for row in rows if row["measure"] == "movement"]
+
+
+@pytest.mark.parametrize("arms", [1, 5, 7])
+def test_the_picture_has_a_panel_for_each(arms: int) -> None:
+    ranks = {"use_by_rank": [0.5, 0.2], "ideal_by_rank": [0.4, 0.3]}
+    found = [{"label": str(number), "use_by_rank": [ranks]} for number in range(arms)]
+    figure = use_by_rank({"arms": [*found, {"label": "failed", "use_by_rank": []}]})
+    assert figure is not None
+    assert [panel.get_title() for panel in figure.axes if panel.axison] == [str(number) for number in range(arms)]
+    assert use_by_rank({"arms": []}) is None
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("quantizers-*.json")), ids=lambda path: str(path.stem))

@@ -18,13 +18,13 @@ def use_by_rank(results: Mapping[str, Any]) -> Figure | None:
     rows = math.ceil(len(arms) / COLUMNS)
     figure = Figure(figsize=(3 * COLUMNS, 2.4 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
     for panel, found in zip(panels, arms, strict=False):
         for key, label, style in (("use_by_rank", "the network", "-"), ("ideal_by_rank", "fewest strings", "--")):
             shares = found["use_by_rank"][0][key]
             panel.loglog([2**n for n in range(len(shares))], shares, style, label=label)
         panel.set_title(found["label"], fontsize="small")
-    for panel in list(panels):
+    for panel in panels[len(arms) :]:
         panel.set_axis_off()
     figure.axes[0].legend(fontsize="small")
     figure.supxlabel("rank")
