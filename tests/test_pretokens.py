@@ -25,7 +25,7 @@ from gqvae.patterns import NEWER, _pieces_by_span, split_text
 from gqvae.pretokens import PATTERNS, Counting, PretokenTable, count_pretokens, cut, split
 from gqvae.pretokens.batches import safe_blocks
 from gqvae.pretokens.pieces import Counts
-from gqvae.pretokens.tally import Tally
+from gqvae.pretokens.tally import LEAST_MEMORY, Tally
 
 NAMES = sorted(PATTERNS)
 REGEXES = [name for name in NAMES if PATTERNS[name] is not None]
@@ -279,7 +279,7 @@ def test_what_outgrows_memory_goes_to_disk_and_comes_out_the_same(
     spill = Tally._spill
     monkeypatch.setattr(Tally, "_spill", lambda self: (spilled.append(self), spill(self)))
     monkeypatch.setattr("gqvae.pretokens.tally._SHARE", 10_000)
-    Counting(memory=200_000_000).to_file(documents, tmp_path / "disk.parquet", "gpt2", 16)
+    Counting(memory=LEAST_MEMORY).to_file(documents, tmp_path / "disk.parquet", "gpt2", 16)
     assert len(spilled) > 2
     assert (tmp_path / "memory.parquet").read_bytes() == (tmp_path / "disk.parquet").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.parquet", "memory.parquet"]
@@ -300,6 +300,21 @@ def test_a_long_document_is_counted_and_set_aside_from_disk(tmp_path: Path, monk
         assert tables[0].provenance == tables[1].provenance
     for share in (0.3, 0.5, 0.7):
         assert [is_held_out(text, share) for text in whole] == [is_held_out(text, share) for text in streamed]
+
+
+def test_too_little_memory_and_a_failing_engine_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GqvaeError, match="399,999,999 bytes of memory are too few to count in"):
+        Counting(memory=LEAST_MEMORY - 1).table([], "gpt2", 16)
+    monkeypatch.setattr("gqvae.pretokens.tally._SHARE", 10**9)  # everything goes to disk
+    spill = Tally._spill
+
+    def damage(self: Tally) -> None:
+        spill(self)
+        self._files[-1].write_bytes(b"nothing")
+
+    monkeypatch.setattr(Tally, "_spill", damage)
+    with pytest.raises(GqvaeError, match="adding up what was counted failed"):
+        Counting().table(["some text"], "gpt2", 16)
 
 
 def test_the_corpus_hash_sees_order_and_document_ends() -> None:

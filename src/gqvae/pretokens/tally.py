@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MEMORY = 1 << 31
 """Bytes of memory for counting, if nothing else is said."""
+LEAST_MEMORY = 400_000_000
 _MOST = (1 << 63) - 1  # what an int64 holds
 _PENDING = 1 << 20  # strings to wait for at least before they are added up
 _LIBRARIES = 250_000_000  # bytes that Python, numpy, Arrow and a few batches of text take
@@ -32,13 +33,18 @@ class Tally:
     memory, adds those up at the end: the result is the same. The files go at the end of the `with` block.
 
     Args:
-        memory: in bytes, about.
+        memory: in bytes, about; at least LEAST_MEMORY.
         folder: where to put the files; by default where temporary files go.
+
+    Raises:
+        GqvaeError: the memory is too small.
     """
 
     def __init__(self, memory: int | None = None, folder: Path | None = None) -> None:
         memory = MEMORY if memory is None else memory
-        self._memory = max(memory - _LIBRARIES, memory // 4)  # for strings and counts
+        if memory < LEAST_MEMORY:
+            raise GqvaeError(f"{memory:,} bytes of memory are too few to count in: give at least {LEAST_MEMORY:,}")
+        self._memory = memory - _LIBRARIES  # for strings and counts
         self._limit = self._memory // _SHARE
         self._folder = folder
         self._spilled: tempfile.TemporaryDirectory[str] | None = None
@@ -128,17 +134,20 @@ class Tally:
             'select piece, sum("count")::bigint as "count" from read_parquet($files) group by piece '
             'order by "count" desc, piece'
         )
-        with duckdb.connect(config=settings) as engine:
-            found: Any = engine.sql(query, params={"files": list(map(str, self._files))})
-            schema = pyarrow.schema({"piece": pyarrow.large_binary(), "count": pyarrow.int64()})
-            waiting = schema.empty_table()
-            for batch in found.to_arrow_reader(1 << 16):
-                waiting = pyarrow.concat_tables([waiting, pyarrow.table(batch).cast(schema)])
-                if len(waiting) >= ROWS:
-                    yield waiting[:ROWS]
-                    waiting = waiting[ROWS:]
-            if len(waiting):
-                yield waiting
+        schema = pyarrow.schema({"piece": pyarrow.large_binary(), "count": pyarrow.int64()})
+        waiting = schema.empty_table()
+        try:
+            with duckdb.connect(config=settings) as engine:
+                found: Any = engine.sql(query, params={"files": list(map(str, self._files))})
+                for batch in found.to_arrow_reader(1 << 16):
+                    waiting = pyarrow.concat_tables([waiting, pyarrow.table(batch).cast(schema)])
+                    if len(waiting) >= ROWS:
+                        yield waiting[:ROWS]
+                        waiting = waiting[ROWS:]
+        except duckdb.Error as error:
+            raise GqvaeError(f"adding up what was counted failed ({error}): give it more memory or disk") from error
+        if len(waiting):
+            yield waiting
 
 
 def _size(found: Counts) -> int:
