@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import islice
 from multiprocessing import connection, parent_process
 from typing import Any, TypeVar
 
@@ -25,18 +26,21 @@ _function: Callable[[Any], Any]
 def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
     """Like the builtin `map`, in `workers` processes; with fewer than two in this one.
 
-    No more than two items a process are read ahead. `function` is sent once to each process, items and results travel,
-    so all must be picklable.
+    The first item is done here, before any process starts: often there is no other, and what it leaves in memory
+    (tables, frequent words) is there in processes that are forked. No more than two items a process are read ahead.
+    `function` is sent once to each process, items and results travel, so all must be picklable.
 
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """
     if workers < 2:
         yield from map(function, items)
         return
+    rest = iter(items)
+    yield from map(function, islice(rest, 1))
     waiting: deque[Future[_Result]] = deque()
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(function,)) as pool:
         try:
-            for item in items:
+            for item in rest:
                 waiting.append(pool.submit(_call, item))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
