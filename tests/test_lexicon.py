@@ -83,4 +83,5 @@ def test_spelling_costs_what_the_decoder_needs_for_the_strings() -> None:
     lexicon = lexicon_of(["zzz", "ab", "zz", "c"])
     ab, c = -math.log(0.5 * 0.25 * 0.7), -math.log(0.125 * 0.5)
     assert_close(lexicon.spelling_cost(codebook, torch.tensor([1, 3])), torch.tensor((ab + c) / 2))
-    assert_close(lexicon.spelling_cost(codebook.rows(torch.tensor([1])), torch.tensor([3])), torch.tensor(c))
+    second = Decoded(codebook.characters[1:], codebook.lengths[1:])
+    assert_close(lexicon.spelling_cost(second, torch.tensor([3])), torch.tensor(c))

@@ -9,7 +9,7 @@ from learning import TINY, new_model
 from torch import Tensor
 from torch.testing import assert_close
 
-from gqvae.learn.model import GQVAE, Decoded, candidate_span_costs, span_costs
+from gqvae.learn.model import GQVAE, Convolution, Decoded, candidate_span_costs, span_costs
 
 K = TINY.model.longest_token
 
@@ -47,7 +47,13 @@ def test_shapes(quantizer: str, batch: int, length: int) -> None:
         assert isinstance(candidates.log_probs, Float[Tensor, "B T M"])
         assert isinstance(candidates.indices, Int[Tensor, "B T M"])
         assert isinstance(span_costs(decoded, pretokens), Float[Tensor, "B T K"])
-        assert isinstance(candidate_span_costs(codebook, candidates.indices, pretokens), Float[Tensor, "B T M K"])
+        near = model.decode(snapped.vectors, slots=3)
+        assert_close(near.characters, decoded.characters[:, :, :3])
+        assert_close(near.lengths, decoded.lengths)
+        reach = min(K, pretokens.shape[1])
+        costs = candidate_span_costs(codebook, candidates.indices, pretokens)
+        assert isinstance(costs, Float[Tensor, "B T M reach"])
+        assert costs.shape[-1] == reach
 
 
 @torch.no_grad()
@@ -123,12 +129,28 @@ def test_candidates_cost_what_their_codes_cost(model: GQVAE) -> None:
     for number in range(4):
         one = candidates[..., number]
         chosen = Decoded(codebook.characters[one], codebook.lengths[one])
-        assert_close(costs[:, :, number], span_costs(chosen, pretokens))
+        assert_close(costs[:, :, number], span_costs(chosen, pretokens)[..., : costs.shape[-1]])
+
+
+@pytest.mark.parametrize("width", [1, 3, 9])
+@pytest.mark.parametrize("length", [1, 2, 4, 7, 12])
+def test_a_convolution_is_that_of_torch(width: int, length: int) -> None:
+    """Without the taps that read zeros alone."""
+    torch.manual_seed(0)
+    ours = Convolution(3, 2, width)
+    theirs = torch.nn.Conv1d(3, 2, width, padding="same")
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(4, 3, length)
+    for module in (ours, theirs):
+        module(x).square().sum().backward()
+    assert_close(ours(x), theirs(x))
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_the_gater_reads_the_vectors_around_a_byte(model: GQVAE) -> None:
     vectors = torch.randn(1, 6, TINY.model.width)
     changed = vectors.clone()
-    changed[0, 5] += 1
+    changed[0, 5] = torch.randn(TINY.model.width)  # a constant added would fall to the normalisation
     assert (model.gate(changed) != model.gate(vectors)).all()

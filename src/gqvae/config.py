@@ -184,6 +184,8 @@ class TrainingConfig:
     """Torch threads; 0 leaves torch's choice."""
     precision: str = "32-true"
     """32-true | bf16-mixed, as Fabric names them; the reported figures use 32-true."""
+    compile: bool = False
+    """Have torch compile encoder, gater and decoder: a minute or more, for long runs."""
     accelerator: str = "auto"
     """auto | cpu | cuda | mps"""
 

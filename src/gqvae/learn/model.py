@@ -25,13 +25,10 @@ class Decoded:
     """What codes stand for, as log-probabilities in nats."""
 
     characters: Tensor
-    """(..., K, S): slot k is the symbol k places before the end (the last one is slot 0)."""
+    """(..., K, S): slot k is the symbol k places before the end (the last one is slot 0). Fewer than K where only the
+    nearest were asked for."""
     lengths: Tensor
     """(..., K): slot k is a token of k + 1 symbols."""
-
-    def rows(self, indices: Tensor) -> "Decoded":
-        """Those of the codes at `indices` (P,)."""
-        return Decoded(self.characters[indices], self.lengths[indices])
 
     def strings(self) -> list[str]:
         """The likeliest string of each of V codes; characters (V, K, S)."""
@@ -64,9 +61,9 @@ class GQVAE(nn.Module):
         latents: Tensor = self.encoder(self.embed(pretokens))
         return latents
 
-    def decode(self, vectors: Tensor) -> Decoded:
-        """(..., D) -> Decoded, each vector by itself."""
-        decoded: Decoded = self.decoder(vectors)
+    def decode(self, vectors: Tensor, slots: int | None = None) -> Decoded:
+        """(..., D) -> Decoded, each vector by itself. slots: how many of the nearest characters are wanted; all K."""
+        decoded: Decoded = self.decoder(vectors, slots or self.longest)
         return decoded
 
     def gate(self, vectors: Tensor) -> Tensor:
@@ -149,11 +146,11 @@ class Gater(nn.Module):
         # odd widths, so that a convolution has a middle
         first, second, third = (width | 1 for width in (2 * longest, 3 * longest // 2, longest))
         self.convolutions = nn.Sequential(
-            nn.Conv1d(config.width, channels, first, padding="same"),
+            Convolution(config.width, channels, first),
             nn.GELU(),
-            nn.Conv1d(channels, channels, second, padding="same"),
+            Convolution(channels, channels, second),
             nn.GELU(),
-            nn.Conv1d(channels, 1, third, padding="same"),
+            Convolution(channels, 1, third),
         )
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -161,26 +158,40 @@ class Gater(nn.Module):
         return logits.squeeze(1)
 
 
+class Convolution(nn.Conv1d):
+    """(B, C, T) -> (B, C', T) of odd width, zeros beyond the edges, without the taps that would only ever read those
+    zeros: a pretoken is mostly shorter than the filter, and torch's own takes ten times as long."""
+
+    def __init__(self, channels_in: int, channels_out: int, width: int) -> None:
+        super().__init__(channels_in, channels_out, width, padding=width // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        middle = self.kernel_size[0] // 2
+        reach = min(middle, x.shape[-1] - 1)
+        return F.conv1d(x, self.weight[..., middle - reach : middle + reach + 1], self.bias, padding=reach)
+
+
 class Decoder(nn.Module):
     """Feed-forward on one vector alone -> K characters, nearest first, and a length."""
 
     def __init__(self, config: ModelConfig, symbols: int) -> None:
         super().__init__()
-        self.longest = config.longest_token
         width = config.decoder_width
         self.layers = nn.Sequential(
             nn.Linear(config.width, width),
             *(FeedForward(width) for _ in range(config.decoder_layers)),
             nn.LayerNorm(width),
         )
-        self.slots = nn.Linear(width, self.longest * config.character_width)
+        self.slots = nn.Linear(width, config.longest_token * config.character_width)
         self.characters = nn.Linear(config.character_width, symbols)
-        self.lengths = nn.Linear(width, self.longest)
+        self.lengths = nn.Linear(width, config.longest_token)
 
-    def forward(self, vectors: Tensor) -> Decoded:
+    def forward(self, vectors: Tensor, slots: int) -> Decoded:
         hidden = self.layers(vectors)
-        slots = F.gelu(self.slots(hidden)).view(*hidden.shape[:-1], self.longest, -1)
-        return Decoded(self.characters(slots).log_softmax(-1), self.lengths(hidden).log_softmax(-1))
+        size = slots * self.characters.in_features
+        near = F.linear(hidden, self.slots.weight[:size], self.slots.bias[:size])
+        characters = self.characters(F.gelu(near).view(*hidden.shape[:-1], slots, -1))
+        return Decoded(characters.log_softmax(-1), self.lengths(hidden).log_softmax(-1))
 
 
 def span_costs(decoded: Decoded, pretokens: Tensor) -> Tensor:
@@ -204,9 +215,10 @@ def candidate_span_costs(codebook: Decoded, candidates: Tensor, pretokens: Tenso
         candidates: (B, T, M) code indices.
         pretokens: (B, T).
     Returns:
-        (B, T, M, K) nats.
+        (B, T, M, min(K, T)) nats: no span is longer than the pretoken.
     """
     longest, symbols = codebook.characters.shape[-2:]
-    slots = candidates[..., None] * longest + torch.arange(longest, device=candidates.device)
-    wanted = slots * symbols + lookback(pretokens, longest)[:, :, None]
-    return -codebook.characters.flatten()[wanted].cumsum(-1) - codebook.lengths[candidates]
+    reach = min(longest, pretokens.shape[1])
+    slots = candidates[..., None] * longest + torch.arange(reach, device=candidates.device)
+    wanted = slots * symbols + lookback(pretokens, reach)[:, :, None]
+    return -codebook.characters.flatten()[wanted].cumsum(-1) - codebook.lengths[:, :reach][candidates]

@@ -81,20 +81,17 @@ class Marginal(nn.Module):
         if not phase.quantized:
             return self._continuous(pretokens, latents, phase.weight)
         quantizer, lexicon = self.model.quantizer, phase.lexicon
-        exact = None if lexicon is None else lexicon.look_up(pretokens)
+        reach = min(self.model.longest, pretokens.shape[1])  # no span is longer than the pretoken
+        exact = None if lexicon is None else lexicon.look_up(pretokens)[..., :reach]
         candidates = quantizer.candidates(latents, self.count, besides=exact)
-        considered = candidates.indices.numel()
         # each code that matters to this batch is decoded once, however often it is a candidate
-        wanted = candidates.indices.flatten()
-        wanted = wanted if phase.pinned is None else torch.cat([wanted, phase.pinned])
-        rows, places = torch.unique(wanted, return_inverse=True)
-        codebook = self.model.decode(quantizer.vectors(rows))
-        costs = candidate_span_costs(codebook, places[:considered].view_as(candidates.indices), pretokens)
+        rows, places = torch.unique(candidates.indices, return_inverse=True)
+        costs = candidate_span_costs(self.model.decode(quantizer.vectors(rows), reach), places, pretokens)
         edges = candidates.log_probs[..., None] - phase.weight * costs - self.model.price
         scores = edges.logsumexp(2)
         loss = -log_partition(scores).sum() / pretokens.numel() + quantizer.penalty(latents)
         if lexicon is not None and phase.pinned is not None:
-            loss = loss + lexicon.spelling_cost(codebook.rows(places[considered:]), phase.pinned)
+            loss = loss + lexicon.spelling_cost(self.model.decode(quantizer.vectors(phase.pinned)), phase.pinned)
 
         posterior = span_posterior(scores)
         shares = posterior[:, :, None] * (edges - scores[:, :, None]).exp().detach()

@@ -72,13 +72,13 @@ class Segmenter:
 
     @torch.no_grad()
     def spans(self, pieces: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Batches of pieces of one length: their indices, what each span scores but for the price (B, T, K), and
-        whether the code that would stand for it spells it exactly (B, T, K)."""
+        """Batches of pieces of one length T: their indices, what each span scores but for the price, and whether the
+        code that would stand for it spells it exactly (B, T, min(K, T))."""
         backwards, last = self.codebook.characters.argmax(-1), self.codebook.lengths.argmax(-1)
-        slots = torch.arange(backwards.shape[1], device=backwards.device)
         for indices, batch in _batches(pieces, backwards.device):
             candidates, edges = self._edges(batch, self.model.encode(batch))
             scores, winners = edges.max(2)
+            slots = torch.arange(scores.shape[-1], device=backwards.device)
             codes, behind = candidates.gather(-1, winners), lookback(batch, len(slots))
             exact = last[codes] == slots
             for slot in range(len(slots)):  # one at a time: all at once would take K times the memory
@@ -86,7 +86,7 @@ class Segmenter:
             yield indices, scores, exact
 
     def _edges(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Candidate codes (B, T, M), and what each scores for each span but for the price (B, T, M, K)."""
+        """Candidate codes (B, T, M), and what each scores for each span but for the price (B, T, M, min(K, T))."""
         candidates = self.model.quantizer.candidates(latents, self.count, self.allowed)
         costs = candidate_span_costs(self.codebook, candidates.indices, pretokens)
         return candidates.indices, candidates.log_probs[..., None] - self.weight * costs
@@ -99,7 +99,7 @@ class Segmenter:
         return lengths, candidates.gather(-1, chosen)[..., 0]
 
     def _gates(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        codes = self.model.quantizer.candidates(latents, 1, self.allowed).indices[..., 0]
+        codes = self.model.quantizer.nearest(latents, self.allowed)
         gates = self.model.gate(self.model.quantizer.vectors(codes)) > 0
         open_, _ = open_lengths(gates.to(latents.dtype), self.model.longest)
         # with 0/1 gates the open token has one certain length, which is what Viterbi's table holds at the ends

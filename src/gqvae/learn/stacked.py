@@ -10,20 +10,23 @@ from dataclasses import replace
 from gqvae.config import Config
 from gqvae.learn.distill import distill
 from gqvae.learn.run import Run
-from gqvae.terminal import say
+from gqvae.learn.team import Team
 
 
-def prepare_base(run: Run, fit: Callable[[Run], None]) -> None:
+def prepare_base(run: Run, team: Team, fit: Callable[[Run, Team], None]) -> None:
     """Have the base of `run` in place, if it has one; `fit` trains a run, or goes on with it."""
     size = run.config.pretokens.words
     if size is None or (run.base / "gqvae.json").exists():
         return
-    say(f"first the base: {size:,} ids inside words")
+    team.say(f"first the base: {size:,} ids inside words")
     folder = run.folder / "words"
-    words = Run.open(folder) if (folder / "config.json").exists() else run.derive(folder, _words(run.config, size))
-    fit(words)
-    distill(folder, run.base, name=f"words-{size}")
-    say("then the tokens across words")
+    with team.fabric.rank_zero_first():
+        words = Run.open(folder) if (folder / "config.json").exists() else run.derive(folder, _words(run.config, size))
+    fit(words, team)
+    with team.fabric.rank_zero_first():
+        if team.first:
+            distill(folder, run.base, name=f"words-{size}")
+    team.say("then the tokens across words")
 
 
 def _words(config: Config, size: int) -> Config:

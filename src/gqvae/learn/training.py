@@ -1,6 +1,7 @@
 """Training: sample pretokens, step, move the codes that idle, measure, keep checkpoints.
 
-The loop is ours because codes move between steps; devices, precision and the backward pass are Lightning Fabric's.
+The loop is ours because codes move between steps; devices, precision, the backward pass and several processes (`team`)
+are Lightning Fabric's.
 """
 
 import math
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from gqvae.config import Config
@@ -28,6 +28,7 @@ from gqvae.learn.revival import exchange, read
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Segmenter
 from gqvae.learn.stacked import prepare_base
+from gqvae.learn.team import Team
 from gqvae.pretokens import Counting
 from gqvae.terminal import say, steps
 
@@ -39,8 +40,10 @@ DEAD = 0.5  # summed assignments since the last round below which the reservoir 
 def train(config: Config, corpus: Corpus, out: Path, *, counting: Counting | None = None) -> Run:
     """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run."""
     registry.check(config)
-    run = Run.prepare(out, config, corpus, counting or Counting())
-    fit(run)
+    team = Team.join(config.training)
+    with team.fabric.rank_zero_first():
+        run = Run.prepare(out, config, corpus, counting or Counting()) if team.first else Run.open(out)
+    fit(run, team)
     return run
 
 
@@ -54,17 +57,18 @@ def resume(out: Path, config: Config | None = None, inputs: Sequence[str] | None
         raise GqvaeError(f"{out} was started on {', '.join(run.inputs)}; name the same text, or leave it out")
     if config is not None and config != run.config:
         raise GqvaeError(f"{out} was started with other settings ({run.config.difference(config)}); repeat those")
-    fit(run)
+    fit(run, Team.join(run.config.training))
     return run
 
 
-def fit(run: Run) -> None:
+def fit(run: Run, team: Team) -> None:
     """Train a run to its last step, from its last checkpoint if it has one; its base, if it has one, comes first."""
-    prepare_base(run, fit)
-    trainer = Trainer(run)
+    prepare_base(run, team, fit)
+    trainer = Trainer(run, team)
     if run.checkpoint.exists():
         checkpoint.restore(run.checkpoint, trainer.state)
-    metrics.forget_after(run.metrics, trainer.state.step)
+    if team.first:
+        metrics.forget_after(run.metrics, trainer.state.step)
     trainer.fit()
 
 
@@ -85,10 +89,10 @@ def learning_rate_at(config: Config, step: int) -> float:
 
 
 class Trainer:
-    """One run in memory."""
+    """One run in memory, in one process of the `team`."""
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.config = run, run.config
+    def __init__(self, run: Run, team: Team) -> None:
+        self.run, self.team, self.config = run, team, run.config
         settings = self.config.training
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -96,14 +100,16 @@ class Trainer:
         # GPU some of it cannot be told
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        self.fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
         torch.manual_seed(self.config.seed)
         generator = torch.Generator().manual_seed(self.config.seed)
         model = run.new_model()
+        if settings.compile:
+            for part in (model.encoder, model.gater, model.decoder):
+                part.compile(dynamic=True)
         optimizer = make_optimizer(model, self.config)
         self.objective = make_objective(model, self.config.objective, self.config.quantizer)
-        self.stepper, self.optimizer = self.fabric.setup(self.objective, optimizer)
-        device = self.fabric.device
+        self.stepper, self.optimizer = team.fabric.setup(self.objective, optimizer)
+        device = team.device
         quantizer = self.config.quantizer
         reservoir = Reservoir(quantizer.reservoir_size, quantizer.reservoir_per_step, self.config.model.width)
         self.model: GQVAE = model
@@ -122,8 +128,9 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to the last step. Raises GqvaeError if the loss is not finite."""
-        settings = self.config.training
-        for _ in steps(self.state.step, settings.steps, self._describe):
+        settings, first = self.config.training, self.team.first
+        left = (self.state.step, settings.steps)
+        for _ in steps(*left, self._describe) if first else range(*left):
             outcome = self._step()
             self._keep_score(outcome)
             self.state.step += 1
@@ -131,28 +138,30 @@ class Trainer:
             self._move_price()
             last = self.state.step == settings.steps
             keeping = last or self.state.step % settings.checkpoint_every == 0
-            if keeping or self.state.step % settings.log_every == 0:
+            if first and (keeping or self.state.step % settings.log_every == 0):
                 self._log()  # always before a checkpoint, so that none falls within a row of the metrics
-            if keeping:
+            if first and keeping:
                 checkpoint.save(self.run.checkpoint, self.state)
+        self.team.fabric.barrier()  # the files are there when any of the processes goes on
 
     def _step(self) -> Outcome:
-        state, config = self.state, self.config
+        state, config, team = self.state, self.config, self.team
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * learning_rate_at(config, state.step)
         self.model.quantizer.begin_step(state.step, config.seed)
-        batch = self.batches.draw(state.generator).to(self.fabric.device)
+        batch = self.batches.draw(state.generator).to(team.device)
         quantized = state.step >= config.quantizer.warmup_steps
         phase = Phase(quantized, weight_at(config, state.step), state.lexicon, self._pinned())
-        outcome: Outcome = self.stepper(batch, phase)
+        seen: Outcome = self.stepper(team.part(batch), phase)
+        outcome = team.whole(seen, batch)
         if not torch.isfinite(outcome.loss):
             raise GqvaeError(
                 f"the loss is {outcome.loss.item()} at step {state.step}; the last checkpoint is unharmed: "
                 "train again with a smaller training.learning_rate"
             )
         self.optimizer.zero_grad()
-        self.fabric.backward(outcome.loss)
-        self.fabric.clip_gradients(self.stepper, self.optimizer, max_norm=config.training.clip)
+        team.fabric.backward(seen.loss * team.weight(batch))
+        team.fabric.clip_gradients(self.stepper, self.optimizer, max_norm=config.training.clip)
         self.optimizer.step()
         return replace(outcome, loss=outcome.loss.detach())
 
@@ -212,7 +221,7 @@ class Trainer:
         strings = self.state.lexicon.strings() if self.state.lexicon else self._segmenter().strings
         possible = rate.fewest(self.measured, strings, self.model.longest)
         if warning := rate.miss(target, curve.at(wanted), possible):
-            say(f"warning: the network gives {warning}")
+            self.team.say(f"warning: the network gives {warning}")
 
     def _pinned(self) -> Tensor | None:
         """Codes whose decoder this step holds to their string: some of those that do not say it yet."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from gqvae.config import Config, QuantizerConfig
 from gqvae.errors import GqvaeError
+from gqvae.learn.nearest import nearest, nearest_few
 from gqvae.learn.quantizers.kmeans import kmeans
 
 LARGEST = 1 << 18
@@ -169,7 +170,7 @@ class Quantizer(nn.Module):
         """
         projected, (keys, bias) = self.project(latents).flatten(0, -2), self.keys()
         most = min(count, self.size)
-        log_total, indices = _Nearest.apply(projected, keys, bias, most, allowed)  # type: ignore[no-untyped-call]
+        log_total, indices = nearest_few(projected, keys, bias, most, allowed)
         idle = torch.zeros_like(indices, dtype=torch.bool)
         if besides is not None:
             more = besides.flatten(0, -2)
@@ -184,11 +185,14 @@ class Quantizer(nn.Module):
     def forward(self, latents: Tensor) -> Quantized:
         """Snap (..., D) to the nearest codes, straight-through (van den Oord et al., arXiv 1711.00937)."""
         projected = self.project(latents)
-        with torch.no_grad():
-            indices = self.similarity(projected.flatten(0, -2)).argmax(-1).view(projected.shape[:-1])
-        nearest = self.points()[indices]
-        loss = self.loss(projected, nearest)
-        return Quantized(self.expand(self.connect(projected, nearest)), indices, loss, loss.detach())
+        indices = self.nearest(latents)
+        found = self.points()[indices]
+        loss = self.loss(projected, found)
+        return Quantized(self.expand(self.connect(projected, found)), indices, loss, loss.detach())
+
+    def nearest(self, latents: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(..., D) -> (...): the nearest code of each latent, of those `allowed` (V,)."""
+        return nearest(self.project(latents).flatten(0, -2), *self.keys(), allowed).view(latents.shape[:-1])
 
     def connect(self, projected: Tensor, nearest: Tensor) -> Tensor:
         """(..., d), (..., d) -> (..., d): the nearest codes, with a gradient that reaches the latents."""
@@ -213,34 +217,3 @@ class Quantizer(nn.Module):
             order = torch.randperm(len(latents), generator=generator)[: self.size]
             chosen = latents[order.to(latents.device)]
         self.replace(torch.arange(len(chosen), device=latents.device), chosen)
-
-
-class _Nearest(torch.autograd.Function):
-    """ln sum_v exp(logit_v), and the nearest codes, of each latent.
-
-    The table of (N, V) is most of the memory and time of a step with a large codebook: this keeps one, overwritten in
-    place, where autograd keeps five. Its gradient is the softmax, and the codes that matter take theirs by look-up.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, projected: Tensor, keys: Tensor, bias: Tensor, count: int, allowed: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        with torch.autocast(projected.device.type, enabled=False):
-            projected, keys = projected.float(), keys.float()
-            logits = torch.addmm(bias.float(), projected, keys.T)
-            if allowed is not None:
-                logits.masked_fill_(~allowed, -torch.inf)
-            best, indices = logits.topk(count, dim=-1)
-            top = best[:, :1]
-            exponentials = logits.sub_(top).exp_()
-            totals = exponentials.sum(-1, keepdim=True)
-        ctx.save_for_backward(projected, keys, exponentials, totals)
-        ctx.mark_non_differentiable(indices)
-        return (totals.log() + top)[:, 0], indices
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        projected, keys, exponentials, totals = ctx.saved_tensors
-        weighted = exponentials * (gradients[0][:, None] / totals)
-        return weighted @ keys, weighted.T @ projected, weighted.sum(0), None, None

@@ -67,10 +67,9 @@ class ResidualQuantizer(CosineQuantizer):
             besides = besides if besides is None else torch.where((besides >= 0) & shallow[besides], besides, -1)
         return super().candidates(latents, count, allowed, besides)
 
-    def similarity(self, projected: Tensor) -> Tensor:
-        logits = super().similarity(projected)
-        deepest = self._deepest()
-        return logits if deepest == self.depth else logits.masked_fill(self.depths > deepest, -torch.inf)
+    def nearest(self, latents: Tensor, allowed: Tensor | None = None) -> Tensor:
+        shallow = self.depths <= self._deepest()
+        return super().nearest(latents, shallow if allowed is None else shallow & allowed)
 
     def _deepest(self) -> int:
         if not self.exploring or torch.rand((), generator=self.noise) >= self.dropout:

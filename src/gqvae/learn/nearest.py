@@ -1,0 +1,141 @@
+"""The nearest codes of latents, by exact search: a matrix product a tile, and never the whole table of (N, V).
+
+A latent p has the logit p @ key + bias for each code, the largest for the nearest. Shapes: N latents, V codes, M of
+them found, d the width in which they are compared.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ROWS, CODES = 512, 2_048
+"""Of a tile, which a processor's cache holds: large enough for the matrix product, small enough for what follows it."""
+BLOCK = 64
+"""Codes of which only the best is looked at first: torch finds a maximum several times faster than its place."""
+
+Found = tuple[Tensor, Tensor]
+"""Logits (rows, M), falling, and the codes they are of."""
+
+
+@torch.no_grad()
+def nearest(projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """(N, d) -> (N,): the nearest code of each latent, of equals the first.
+
+    Args:
+        keys: (V, d).
+        bias: (V,).
+        allowed: (V,) True for the codes that may be chosen; one must be.
+    """
+    tiles = _Tiles(keys, bias, allowed)
+    found = [_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in torch.split(projected, ROWS)]
+    return torch.cat(found)[:, 0]
+
+
+def nearest_few(
+    projected: Tensor, keys: Tensor, bias: Tensor, count: int, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The `count` <= V nearest codes of each latent, nearest first, and what the softmax over all codes divides by.
+
+    Returns:
+        (N,) ln sum_v exp(logit_v), with a gradient; (N, count) codes: ones that are not allowed only where the others
+        are too few.
+    """
+    log_total, codes = _Few.apply(projected, keys, bias, count, allowed)  # type: ignore[no-untyped-call]
+    return log_total, codes
+
+
+class _Tiles:
+    """The codes, filled up to whole blocks by some that are infinitely far, as are those not allowed."""
+
+    def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None) -> None:
+        bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+        missing = -len(keys) % BLOCK
+        self.keys = F.pad(keys, (0, 0, 0, missing))
+        self.bias = F.pad(bias, (0, missing), value=-torch.inf)
+
+    def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """The first code of each tile, and its logits (rows, codes)."""
+        for start in range(0, len(self.keys), CODES):
+            tile = slice(start, start + CODES)
+            yield start, torch.addmm(self.bias[tile], rows, self.keys[tile].T)
+
+
+def _largest(start: int, logits: Tensor, count: int) -> Found:
+    """They lie in the blocks with the largest maxima."""
+    count = min(count, logits.shape[1])
+    blocks = logits.view(len(logits), -1, BLOCK)
+    if blocks.shape[1] < 8 * count:
+        values, places = logits.topk(count)
+        return values, places + start
+    best = _top(blocks.amax(-1), count)
+    inside = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK)).flatten(1)
+    places = (best[..., None] * BLOCK + torch.arange(start, start + BLOCK, device=logits.device)).flatten(1)
+    return _chosen(inside, places, count)
+
+
+def _merged(found: list[Found], count: int) -> Found:
+    """The largest of several tiles."""
+    if len(found) == 1:
+        return found[0]
+    return _chosen(torch.cat([values for values, _ in found], 1), torch.cat([codes for _, codes in found], 1), count)
+
+
+def _chosen(values: Tensor, places: Tensor, count: int) -> Found:
+    best = _top(values, count)
+    return values.gather(1, best), places.gather(1, best)
+
+
+def _top(values: Tensor, count: int) -> Tensor:
+    return values.argmax(-1, keepdim=True) if count == 1 else values.topk(count).indices
+
+
+class _Few(torch.autograd.Function):
+    """Autograd would keep five tables of (N, V), most of the memory and time of a step with a large codebook. This
+    keeps none: going back computes each tile again, since the gradient of the sum is the softmax; the codes that matter
+    take theirs by look-up. In single precision under autocast too: near codes differ in the last digits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, projected: Tensor, keys: Tensor, bias: Tensor, count: int, allowed: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        with torch.autocast(projected.device.type, enabled=False):
+            tiles = _Tiles(keys.float(), bias.float(), allowed)
+            parts = [_sum_and_largest(tiles, rows, count) for rows in torch.split(projected.float(), ROWS)]
+        log_total = torch.cat([total for total, _ in parts])
+        codes = torch.cat([codes for _, codes in parts]).clamp_(max=len(keys) - 1)  # none of those that fill up
+        ctx.save_for_backward(projected, keys, bias, log_total)
+        ctx.allowed = allowed
+        ctx.mark_non_differentiable(codes)
+        return log_total, codes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        projected, keys, bias, log_total = ctx.saved_tensors
+        tiles = _Tiles(keys.float(), bias.float(), ctx.allowed)
+        of_projected = torch.zeros_like(projected, dtype=torch.float)
+        of_keys, of_bias = torch.zeros_like(tiles.keys), torch.zeros_like(tiles.bias)
+        parts = (torch.split(tensor, ROWS) for tensor in (projected.float(), log_total, gradients[0], of_projected))
+        for rows, total, gradient, of_rows in zip(*parts, strict=True):
+            for start, logits in tiles.of(rows):
+                tile = slice(start, start + CODES)
+                weights = logits.sub_(total[:, None]).exp_().mul_(gradient[:, None])
+                of_rows.addmm_(weights, tiles.keys[tile])
+                of_keys[tile].addmm_(weights.T, rows)
+                if ctx.needs_input_grad[2]:
+                    of_bias[tile] += weights.sum(0)
+        size = len(keys)
+        return of_projected, of_keys[:size], of_bias[:size] if ctx.needs_input_grad[2] else None, None, None
+
+
+def _sum_and_largest(tiles: _Tiles, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """ln sum_v exp(logit_v) of some rows, and their nearest codes."""
+    totals, found = [], []
+    for start, logits in tiles.of(rows):
+        largest = _largest(start, logits, count)
+        top = largest[0][:, :1].clamp(min=torch.finfo(logits.dtype).min)  # where no code of a tile is allowed
+        totals.append(logits.sub_(top).exp_().sum(-1).log_() + top[:, 0])
+        found.append(largest)
+    return torch.stack(totals).logsumexp(0), _merged(found, count)[1]
