@@ -72,12 +72,6 @@ def main() -> None:
     about = (
         f"`tiny`, 2,048 ids, window {run.config.pretokens.window}; every padded occurrence timed on {BATCH:,} of them"
     )
-<<<<<<< HEAD
-    scheme = seconds["padded"] * sum(counts) / SAMPLE
-    text = f"{table.total_bytes:,} bytes, {sum(counts):,} pretokens of which {len(counts):,} distinct, window {window}"
-    about = f"{given.run} (made by python runs/remake.py): {text}; the paper's scheme timed on {SAMPLE:,}"
-    keep("segmentation", about, [{"what": "distinct, unpadded", "x the paper's": scheme / seconds["distinct"]}])
-=======
     keep("segmentation", about, rows)
 
 
@@ -121,7 +115,6 @@ def _rows(run: Run, model: GQVAE, name: str, table: SymbolTable, repeats: int) -
         }
         for mode in MODES
     ]  # fmt: skip
->>>>>>> 445614d (Search codes in tiles, skip what padding alone would need, and train in several processes)
 
 
 if __name__ == "__main__":
