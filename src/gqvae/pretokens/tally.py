@@ -24,6 +24,12 @@ _LIBRARIES = 250_000_000  # bytes that Python, numpy, Arrow and a few batches of
 # as much again for the new ones and several times that for the hash table to find them in (measured).
 _SHARE = 12
 
+_SUM = """
+    select piece, sum("count")::bigint as "count" from read_parquet($files)
+    where hash(piece) % $parts = $part group by piece
+"""
+_SORTED = 'select piece, "count" from read_parquet($files) order by "count" desc, piece'
+
 
 class Tally:
     """How often each byte string was seen, in all counts that were added.
@@ -127,18 +133,21 @@ class Tally:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{self._memory * 2 // 3}B",
             "temp_directory": self._spilled.name,
-            "threads": 2,
+            "threads": 1,
             "preserve_insertion_order": False,
         }
-        query = (
-            'select piece, sum("count")::bigint as "count" from read_parquet($files) group by piece '
-            'order by "count" desc, piece'
-        )
+        # DuckDB runs out of a small memory when it groups very many strings at once (measured: 10^8 in 480 MB), so they
+        # are dealt by their hash to sums that fit; sorting those it does on disk.
+        parts = 1 + len(self._files) * self._limit * 4 // self._memory
+        files, sums = list(map(str, self._files)), [f"{self._spilled.name}/sum-{part}.parquet" for part in range(parts)]
         schema = pyarrow.schema({"piece": pyarrow.large_binary(), "count": pyarrow.int64()})
         waiting = schema.empty_table()
         try:
             with duckdb.connect(config=settings) as engine:
-                found: Any = engine.sql(query, params={"files": list(map(str, self._files))})
+                for part in range(parts):
+                    found: Any = engine.sql(_SUM, params={"files": files, "parts": parts, "part": part})
+                    found.write_parquet(sums[part])
+                found = engine.sql(_SORTED, params={"files": sums})
                 for batch in found.to_arrow_reader(1 << 16):
                     waiting = pyarrow.concat_tables([waiting, pyarrow.table(batch).cast(schema)])
                     if len(waiting) >= ROWS:
