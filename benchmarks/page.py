@@ -13,13 +13,10 @@ HEAD = """# Benchmarks
 
 Made by `python benchmarks/page.py` from `benchmarks/results`, which the programs in `benchmarks` write. All times are
 ratios to a peer that ran in turn with ours, in the same process: medians. Nothing has been run on a GPU yet.
-
-![Encoding and decoding, times as fast as Hugging Face BPE](benchmarks.svg)
 """
 
 
 def main() -> None:
-    _draw(read_json(RESULTS / "encoding.json")["rows"])
     PAGE.write_text("\n".join([HEAD, *map(_section, sorted(RESULTS.glob("*.json")))]), encoding="utf-8")
 
 
@@ -47,6 +44,9 @@ def _section(path: Path) -> str:
     columns = list(dict.fromkeys(key for row in found["rows"] for key in row))
     rows = [columns, ["---"] * len(columns), *([_cell(row.get(key)) for key in columns] for row in found["rows"])]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    if path.stem == "encoding":
+        _draw(found["rows"])
+        table += f"\n![Times as fast as Hugging Face BPE]({FIGURE.name})\n"
     about = f"`python benchmarks/{path.stem}.py`: {found['about']}. {found['machine']}."
     return f"## {path.stem.replace('_', ' ').capitalize()}\n\n{about}\n\n{table}"
 
