@@ -1,5 +1,7 @@
 # make test   set up .venv, lint, type-check, run the tests
 # make check  the lint and the types alone
+# make fuzz   look for inputs that break a promise: SECONDS=60 for each target (see fuzz/README.md)
+# make audit  compare the pinned versions with the known vulnerabilities (needs the network)
 # make demo   set up .venv, train a tiny tokenizer on Python's own text, compare it with BPE
 #
 # The only needs are make, a Python 3.11 and a package index. Choose another interpreter with `make PYTHON=...`.
@@ -12,7 +14,8 @@ STAMP := $(VENV)/.installed
 PIP := $(RUN) pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help venv test check demo clean
+SECONDS := 60
+.PHONY: help venv test check fuzz audit demo clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -37,8 +40,18 @@ check: $(STAMP)
 test: check
 	$(RUN) pytest
 
+fuzz: $(STAMP)
+	@for target in $$(ls fuzz | sed -n 's/^\([a-z_]*\)\.py$$/\1/p' | grep -v -e __ -e harness -e inputs); do \
+		echo "$$target:"; $(RUN) fuzz $$target --seconds $(SECONDS) || exit 1; done
+
+# In an environment of its own: what looks for holes should not have to agree with our versions.
+audit:
+	@test -d $(VENV)-audit || $(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/pip --disable-pip-version-check --quiet install pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip --requirement constraints.txt
+
 demo: $(STAMP)
 	$(VENV)/bin/gqvae demo
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit out .mypy_cache .pytest_cache .ruff_cache .hypothesis

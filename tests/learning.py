@@ -13,6 +13,7 @@ from gqvae.config import Config, ModelConfig, PretokenConfig, QuantizerConfig, T
 from gqvae.corpus import Corpus
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
+from gqvae.settings import _flat
 
 TINY = Config(
     vocab_size=360,
@@ -37,6 +38,13 @@ QUANTIZERS = ("cosine", "ema", "gradient")  # whose codes are what they hold
 def vary(config: Config, **sections: dict[str, Any]) -> Config:
     """`config` with some settings of some sections changed: vary(TINY, training={"steps": 5})."""
     return replace(config, **{name: replace(getattr(config, name), **to) for name, to in sections.items()})
+
+
+def as_options(config: Config) -> list[str]:
+    """A configuration as options of `gqvae train`: what is not the default."""
+    ours, default = _flat(config.to_dict()), _flat(Config().to_dict())
+    changed = {key: value for key, value in ours.items() if value != default[key]}
+    return [f"--set={key}={'none' if value is None else value}" for key, value in changed.items()]
 
 
 def write_corpus(path: Path, documents: int = 24, characters: int = 1500) -> Corpus:

@@ -279,6 +279,17 @@ def test_verify(tok: str, text_file: str, tmp_path: Path) -> None:
     assert (good["ok"], good["lossless"], bad["ok"], bad["lossless"]) == (True, True, False, False)
 
 
+def test_verify_an_export(tok: str, tmp_path: Path) -> None:
+    folder = str(tmp_path / "hf")
+    assert call("export", tok, "--out", folder).status == 0
+    result = call("verify", tok, "--export", folder)
+    assert result.status == 0
+    assert f"ok     export {folder} equal: in tokenizers, transformers" in result.out.decode()
+    assert call("verify", tok, tok, "--export", folder).status == 2
+    (tmp_path / "hf" / "tokenizer.json").write_text("{}")
+    assert call("verify", tok, "--export", folder).status == 1
+
+
 def test_show(tok: str) -> None:
     result = call("show", tok, "Once upon\n")
     ids = Tokenizer.load(tok).encode("Once upon\n")

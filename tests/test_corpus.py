@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gqvae import readers
 from gqvae.corpus import DEFAULT_SEPARATOR, Corpus, is_held_out, write_parts
 from gqvae.errors import GqvaeError
 
@@ -266,6 +268,65 @@ def test_streaming_holds_one_document(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x\n<|endoftext|>\n" * 100_000 + b"\xff")
     documents = Corpus((str(tmp_path / "a.txt"),)).documents()
     assert [next(documents) for _ in range(3)] == ["x\n"] * 3
+
+
+# ---- too much
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(st.sampled_from(["==", "== ", "a==", "", "\r", "long line", "==long"])), piece=st.integers(4, 9))
+def test_lines_read_in_pieces_are_the_same_lines(lines: list[str], piece: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\n".join(lines).encode())
+    whole = read(path, separator="==")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "_LINE", piece)
+        assert read(path, separator="==") == whole
+
+
+def test_lines_beyond_the_bound_are_told_or_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MAX_LINE_BYTES", 100), ("_LINE", 32)):
+        monkeypatch.setattr(readers, name, value)
+    (tmp_path / "b.jsonl").write_text('{"text": "three"}\n' + "[" * 500 + '\n{"text": "four"}\n' + "7" * 101)
+    corpus = Corpus((str(tmp_path),), on_error="skip")
+    assert list(corpus.documents()) == ["three", "four"]
+    assert corpus.skips.count == 2
+    with pytest.raises(GqvaeError, match=r"b\.jsonl:2: a line of more than"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+def test_a_compressed_bomb_takes_no_memory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    import zstandard
+
+    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 1 << 20)
+    pack = partial(gzip.open, compresslevel=1) if name.endswith("gz") else zstandard.open
+    with pack(tmp_path / name, mode="wb") as packed:
+        for _ in range(120):
+            packed.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(GqvaeError, match="of more than 1048576 bytes"):
+            read(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 70 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_changes_or_vanishes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for disturb, message in (
+        (path.unlink, "No such file"),
+        (lambda: path.write_text("x"), "changed while it was read"),
+    ):
+        path.write_text("one\n<|endoftext|>\n" * 1000)
+        documents = Corpus((str(tmp_path),)).documents()
+        next(documents)
+        disturb()
+        with pytest.raises(GqvaeError, match=rf"a\.txt.*{message}"):
+            list(documents)
 
 
 # ---- remote

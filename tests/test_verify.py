@@ -40,3 +40,40 @@ def test_verify_reports_lost_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "random bytes round-trip",
         "awkward text round-trips",
     }
+
+
+def test_exports_are_proven_again(tmp_path: Path) -> None:
+    from collections import Counter
+
+    from gqvae.export.again import verify_export
+    from gqvae.export.chat import Settings
+    from gqvae.export.huggingface import export_huggingface
+    from gqvae.export.portable import export_portable
+    from gqvae.patterns import split
+
+    tokenizer = toy(size=400)
+    tokenizer.save(tmp_path / "tok")
+    counts = Counter(split(TEXT, tokenizer.pattern))
+    folders = [tmp_path / name for name in ("plain", "chat", "portable")]
+    export_huggingface(tokenizer, folders[0])
+    export_huggingface(tokenizer, folders[1], settings=Settings(chat_template="chatml"))
+    export_portable(tokenizer, folders[2], counts, keep=0.5)
+    for folder in folders:
+        check = verify_export(tmp_path / "tok", folder, [TEXT])
+        assert check.ok, check.detail
+        assert "tokenizers, transformers" in check.detail
+    toy(size=390).save(tmp_path / "other")
+    assert "differ" in verify_export(tmp_path / "other", folders[0]).detail
+    config = folders[0] / "tokenizer_config.json"
+    config.write_text(config.read_text().replace('"clean_up_tokenization_spaces": false', '"strip": true'))
+    tokens = folders[1] / "tokenizer.json"
+    tokens.write_text(tokens.read_text().replace('"Ġthe"', '"Ġteh"'))
+    (folders[2] / "ranks.tiktoken").write_bytes(b"garbage")
+    empty = tmp_path / "empty"
+    for folder in (folders[1], folders[2], empty, tmp_path / "tok"):
+        check = verify_export(tmp_path / "tok", folder, [TEXT])
+        assert not check.ok
+        assert "written" not in check.detail
+    for damage in ("", "{", "[]", "{}", '{"added_tokens": 3}', "[" * 100_000):
+        tokens.write_text(damage)
+        assert not verify_export(tmp_path / "tok", folders[1]).ok

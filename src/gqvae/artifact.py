@@ -7,14 +7,13 @@ unchecked: sizes are capped before they are used, and the pattern must be one th
 """
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gqvae.errors import GqvaeError
-from gqvae.files import replacing
+from gqvae.files import digest, replacing
 from gqvae.patterns import PATTERNS
 from gqvae.vocabulary import BYTES, MAX_IDS, Vocabulary
 
@@ -56,11 +55,8 @@ def write(folder: Path, content: Content) -> Path:
     """Write `content` (its sha256 is computed here) to `folder/gqvae.json`, atomically; returns the path."""
     document = _document(content)
     path = folder / FILE_NAME
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(_layout(document), encoding="utf-8")
-    except OSError as error:
-        raise GqvaeError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as temporary:
+        temporary.write_text(_layout(document), encoding="utf-8")
     return path
 
 
@@ -215,9 +211,7 @@ def _from_json(value: Any, key: str) -> bytes:
 
 
 def _digest(document: dict[str, Any]) -> str:
-    content = {key: value for key, value in document.items() if key != "sha256"}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return digest({key: value for key, value in document.items() if key != "sha256"})
 
 
 def _layout(document: dict[str, Any]) -> str:

@@ -10,11 +10,14 @@ from typing import Literal
 
 from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS
-from gqvae.settings import Settings, not_negative, one_of, positive, share
+from gqvae.settings import Settings, at_most, not_negative, one_of, positive, share
+from gqvae.vocabulary import MAX_IDS
 
 SPECIALS = ("<|endoftext|>",)
 SMALLEST = 256 + len(SPECIALS) + 1
 """Ids of the smallest vocabulary: all bytes, the specials, one learned string."""
+WIDEST, DEEPEST, MOST = 1 << 16, 1_000, 1 << 31
+"""Bounds on widths and windows, on layers and threads, and on all that is counted while training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +40,14 @@ class PretokenConfig:
         if self.words is not None and self.words < SMALLEST:
             raise GqvaeError(f"base: words:N needs at least {SMALLEST} ids, not {self.words}")
         positive(self, "window")
+        at_most(self, WIDEST, "window")
         share(self, "held_out")
 
     @property
     def words(self) -> int | None:
         """Ids of the base that is trained first; None if it is given, or there is none."""
         kind, _, size = (self.base or "").partition(":")
-        return int(size) if kind == "words" and size.isascii() and size.isdecimal() else None
+        return int(size) if kind == "words" and size.isascii() and size.isdecimal() and len(size) < 10 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ class ModelConfig:
         positive(self, "width", "heads", "decoder_width", "character_width", "gater_channels", "longest_token")
         positive(self, "encoder_layers", "decoder_layers")
         not_negative(self, "gater_layers")
+        at_most(self, WIDEST, "width", "decoder_width", "character_width", "gater_channels")
+        at_most(self, DEEPEST, "encoder_layers", "gater_layers", "decoder_layers")
         if self.longest_token > 255:
             raise GqvaeError("longest_token: a token has at most 255 bytes")
         if self.width % self.heads:
@@ -114,6 +120,8 @@ class QuantizerConfig:
             positive(self, "codes")
         not_negative(self, "commitment", "warmup_steps")
         positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
+        at_most(self, MAX_IDS, "codes", "code_width", "candidates", "searched")
+        at_most(self, MOST, "warmup_steps", "revive_every", "reservoir_size", "reservoir_per_step")
         share(self, "revive_until", "revive_share")
         one_of(self, "start", ("latents", "kmeans"))
         one_of(self, "revival", ("auto", "needs", "reservoir", "none"))
@@ -196,6 +204,10 @@ class TrainingConfig:
         positive(self, "codebook_learning_rate", "clip")
         share(self, "final_learning_rate")
         positive(self, "steps", "batch_symbols", "learning_rate", "sample_pretokens", "log_every", "checkpoint_every")
+        at_most(self, DEEPEST, "threads")
+        at_most(
+            self, MOST, "steps", "warmup_steps", "batch_symbols", "sample_pretokens", "log_every", "checkpoint_every"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,5 +229,6 @@ class Config(Settings):
             raise GqvaeError(f"seed must lie between 0 and 2**63 - 1, not {self.seed}")
         if self.vocab_size is not None and self.vocab_size < SMALLEST:
             raise GqvaeError(f"vocab_size must be at least {SMALLEST} (256 bytes, specials, one learned string)")
+        at_most(self, MAX_IDS, "vocab_size")
         if self.model.longest_token > self.pretokens.window:
             raise GqvaeError("model.longest_token cannot exceed pretokens.window")

@@ -22,16 +22,15 @@ from gqvae import __version__
 from gqvae.corpus import TextHash
 from gqvae.documents import Document, LongDocument
 from gqvae.errors import GqvaeError
-from gqvae.files import LOCK, locked
+from gqvae.files import LOCK, PARTIAL, file_digest, locked, sync, telling
 from gqvae.parallel import map_in_processes
 from gqvae.pretokens.batches import safe_blocks
-from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files, file_sha256
+from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files
 from gqvae.tokenizer import Tokenizer
 
 SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
 _BATCH_BYTES = 1 << 20
-_PARTIAL = ".partial"  # a shard that is being written
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _maker(tokenizer: Tokenizer, end: str | None, format: str, shard_bytes: int)
 def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
     """The index to go on with; removes what a killed process has left half-written."""
     for path in sorted(folder.iterdir()):
-        if path.suffix == _PARTIAL or path.name.startswith(f".{INDEX}."):
+        if path.suffix == PARTIAL or path.name.startswith(f".{INDEX}."):
             path.unlink()
     if not (folder / INDEX).exists():
         others = [path.name for path in folder.iterdir() if path.name != LOCK]
@@ -225,20 +224,22 @@ def _after(index: Index, batches: Iterable[Batch], folder: Path) -> Iterator[Bat
 
 def _write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encoded]) -> Shard:
     """Write one shard and put it in its place when it is whole."""
-    names = [f"{number:05}.bin", f"{number:05}.offsets.npy"] if maker.format == "bin" else [f"{number:05}.parquet"]
-    partial_paths = [folder / (name + _PARTIAL) for name in names]
+    names = maker.names(number)
+    partial_paths = [folder / (name + PARTIAL) for name in names]
     opened: Callable[..., AbstractContextManager[Callable[[Encoded], None]]]
     opened = _bin if maker.format == "bin" else _parquet
     documents = tokens = size = 0
-    with opened(maker, *partial_paths) as write:
+    with telling(folder), opened(maker, *partial_paths) as write:
         for part in parts if maker.format == "bin" else _whole(parts):
             write(part)
             documents += len(part.lengths) - part.goes_on
             tokens, size = tokens + len(part.ids), size + part.bytes
             corpus_sha256 = part.corpus_sha256
-    files = {name: file_sha256(path) for name, path in zip(names, partial_paths, strict=True)}
+    files = {name: file_digest(path) for name, path in zip(names, partial_paths, strict=True)}
     for name, path in zip(names, partial_paths, strict=True):
+        sync(path)
         path.replace(folder / name)
+    sync(folder)
     return Shard(documents, tokens, size, corpus_sha256, files)
 
 

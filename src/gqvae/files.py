@@ -1,5 +1,7 @@
-"""Writing artifacts so that a reader never sees half of one."""
+"""Writing artifacts so that a reader never sees half of one, whatever dies in between: a process or the power."""
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -11,55 +13,113 @@ from typing import Any
 
 from gqvae.errors import GqvaeError
 
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing keeps two processes out of one folder
+    fcntl = None  # type: ignore[assignment]
+
+PARTIAL = ".partial"
+"""Ends the name of what is not finished; here the name begins with a dot, too."""
 LOCK = "lock"
 """The file that marks a folder as in use while a process holds a lock on it."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
+    """Yield a temporary path beside `path`; when the block succeeds, put it on the disk and rename it over `path`.
 
-    A crash or an exception leaves the old file untouched and removes the temporary one.
+    An exception leaves the old file untouched and removes the temporary one; a kill leaves the old file or the new.
+    Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with telling(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o644)
+            sync(temporary)  # or a power cut could leave the new name on an empty file
+            os.replace(temporary, path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; put it in the place of `path` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    """Yield a temporary folder beside `path`; put it in the place of `path` when the block succeeds.
+
+    The old folder is moved aside first and deleted last: a kill in between leaves both, under hidden names.
+    """
+    with telling(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
+        aside = temporary.with_suffix(".old")
+        try:
+            yield temporary
+            os.chmod(temporary, 0o755)
+            for file in temporary.rglob("*"):
+                sync(file)
+            if path.exists():
+                os.replace(path, aside)
+            os.replace(temporary, path)
+            sync(path.parent)
+        finally:
+            if aside.exists() and not path.exists():
+                os.replace(aside, path)
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have the content of a file, or the names in a folder, on the disk itself and not only in the system's memory."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders, and needs no help with their names
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        yield temporary
-        os.chmod(temporary, 0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what file systems without this answer
+            raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made if need be, as in use. Raises GqvaeError where another process holds it."""
-    import fcntl  # not on Windows, where the rest of this file works
+    """Hold `folder`, made if need be, as in use, and clear away what a killed process left unfinished in it.
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
+    The operating system lets go of the lock when the process ends, however it ends. Raises GqvaeError where another
+    process holds it.
+    """
+    with telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    with file:
+        if fcntl:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
+        for left in folder.glob(f".*{PARTIAL}"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a JSON value in canonical form: sorted keys, no spaces, ASCII."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file. Raises GqvaeError that names the file when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise GqvaeError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,3 +136,12 @@ def read_json(path: Path) -> Any:
         raise GqvaeError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise GqvaeError(f"{path} is not valid JSON: {error}") from error
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Make what the operating system refuses an error that says where."""
+    try:
+        yield
+    except OSError as error:
+        raise GqvaeError(f"cannot write {path}: {error.strerror or error}") from error

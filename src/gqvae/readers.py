@@ -8,6 +8,8 @@ import gzip
 import importlib
 import io
 import json
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from gqvae.errors import GqvaeError
 
 STDIN = "-"
 SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
+MAX_LINE_BYTES = 1 << 29  # of .jsonl: a parsed line can take twenty times its bytes
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 _LINE = 1 << 20  # bytes of a line, or of a part of it, that are read at once
@@ -46,6 +49,7 @@ def read_documents(source: str, separator: str | None, key: str) -> Iterator[Ite
             yield from _from_hugging_face(source, key)
             return
         kind, _, compression = (suffix_of(source) or ".txt")[1:].partition(".")
+        state = _state(source)
         with ExitStack() as stack:
             stream = _open(source, compression, stack)
             if kind == "txt":
@@ -54,10 +58,20 @@ def read_documents(source: str, separator: str | None, key: str) -> Iterator[Ite
                 yield from _from_jsonl(stream, source, key)
             else:
                 yield from _from_parquet(stream, source, key)
+        if _state(source) != state:
+            yield GqvaeError(f"{source} changed while it was read: start again when it is complete")
     except GqvaeError:
         raise
     except expected as error:
         yield GqvaeError(f"cannot read {source}: {getattr(error, 'strerror', None) or error}")
+
+
+def _state(source: str) -> tuple[int, ...] | None:
+    """What changes with a local file; None for what is not one."""
+    if source == STDIN or is_url(source):
+        return None
+    found = os.stat(source)
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _open(source: str, compression: str, stack: ExitStack) -> IO[bytes]:
@@ -93,7 +107,7 @@ class _ZstdReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            chunk = self._rest or self._stream.read(1 << 16)
+            chunk = self._rest or self._stream.read(1 << 10)  # zstd makes up to 32,768 bytes of one
             if not chunk and self._frame is None:
                 return 0
             self._ready = memoryview(self._decompress(chunk))
@@ -132,10 +146,13 @@ def _from_text(stream: IO[bytes], source: str, separator: str | None) -> Iterato
 
 
 def _from_jsonl(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(_lines(stream, MAX_LINE_BYTES), 1):
         if number == 1:  # a byte order mark here belongs to the file, not to a text
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
+            continue
+        if len(line) > MAX_LINE_BYTES:
+            yield GqvaeError(f"{source}:{number}: a line of more than {MAX_LINE_BYTES} bytes")
             continue
         text: Item = decode(line, source, number)
         if isinstance(text, str):
@@ -144,6 +161,14 @@ def _from_jsonl(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
             except (ValueError, RecursionError) as error:
                 text = GqvaeError(f"{source}:{number}: not valid JSON: {error}")
         yield text
+
+
+def _lines(stream: IO[bytes], most: int) -> Iterator[bytes]:
+    """The lines of a stream; of one longer than `most` bytes no more than that and one."""
+    while line := stream.readline(most + 1):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_LINE)
 
 
 def _from_parquet(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:

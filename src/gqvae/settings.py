@@ -93,8 +93,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if hint is float and not math.isfinite(float(value)):
             raise ValueError("needs a finite number")
         return hint(value)
-    except (ValueError, TypeError, KeyError) as error:
-        raise GqvaeError(f"{name}: {value!r} is not valid ({error})") from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise GqvaeError(f"{name}: {repr(value)[:100]} is not valid ({error})") from error
 
 
 def _as_text(value: Any) -> str:
@@ -129,6 +129,13 @@ def not_negative(config: Any, *names: str) -> None:
     for name in names:
         if getattr(config, name) < 0:
             raise GqvaeError(f"{name} must not be negative, but is {getattr(config, name)}")
+
+
+def at_most(config: Any, limit: int, *names: str) -> None:
+    """Bounds far above any use: a forged file must not make us allocate what it names, or count to it."""
+    for name in names:
+        if (getattr(config, name) or 0) > limit:
+            raise GqvaeError(f"{name} must be at most {limit}, not {getattr(config, name)}")
 
 
 def share(config: Any, *names: str) -> None:

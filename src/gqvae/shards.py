@@ -8,8 +8,8 @@
 A document ends with the id `end`, if that is not null; no other special id occurs. `gqvae.encoding` writes them.
 """
 
-import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gqvae.errors import GqvaeError
-from gqvae.files import read_json, write_json
+from gqvae.files import digest, file_digest, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy
@@ -52,6 +52,11 @@ class Maker:
         """The type of an id in a .bin file, as numpy calls it."""
         return "<u2" if self.vocab_size <= 1 << 16 else "<u4"
 
+    def names(self, number: int) -> list[str]:
+        """The files of shard `number`, 0 being the first."""
+        endings = ("bin", "offsets.npy") if self.format == "bin" else ("parquet",)
+        return [f"{number:05}.{ending}" for ending in endings]
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -78,7 +83,8 @@ class Index:
 
     def write(self, folder: Path) -> None:
         about = {"format": _FORMAT, "version": _VERSION, "complete": self.complete, "maker": asdict(self.maker)}
-        write_json(folder / INDEX, about | {"shards": [asdict(shard) for shard in self.shards]})
+        content = about | {"shards": [asdict(shard) for shard in self.shards]}
+        write_json(folder / INDEX, content | {"sha256": digest(content)})
 
     @classmethod
     def read(cls, folder: Path) -> "Index":
@@ -88,10 +94,28 @@ class Index:
         try:
             if (found["format"], found["version"]) != (_FORMAT, _VERSION):
                 raise ValueError(f"format {found['format']!r}, version {found['version']!r}")
+            if found.pop("sha256") != digest(found):
+                raise ValueError("its sha256 does not match: it was changed or damaged")
             shards = [Shard(**shard) for shard in found["shards"]]
-            return cls(Maker(**found["maker"]), shards, bool(found["complete"]))
-        except (KeyError, TypeError, ValueError) as error:
+            index = cls(Maker(**found["maker"]), shards, found["complete"] is True)
+            index._check()
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise GqvaeError(f"{path} is not an index of token shards ({error})") from error
+        return index
+
+    def _check(self) -> None:
+        """A right hash proves no right content: whoever forges the one forges the other."""
+        maker = self.maker
+        if type(maker.vocab_size) is not int or maker.format not in FORMATS:
+            raise ValueError(f"vocab_size {maker.vocab_size!r}, format {maker.format!r}")
+        if maker.end is not None and (type(maker.end) is not int or not 0 <= maker.end < maker.vocab_size):
+            raise ValueError(f"end {maker.end!r}")
+        for number, shard in enumerate(self.shards):
+            sizes = shard.documents, shard.tokens, shard.bytes
+            if not all(type(size) is int and size >= 0 for size in sizes) or set(shard.files) != set(
+                maker.names(number)
+            ):
+                raise ValueError(f"shard {number}: sizes {sizes}, files {list(shard.files)[:3]}")
 
 
 class Shards:
@@ -142,7 +166,8 @@ class Shards:
         if self._index.maker.format == "parquet":
             return self._column(number).values.to_numpy()  # type: ignore[no-any-return]
         path = self.folder / f"{number:05}.bin"
-        return numpy.memmap(path, self._index.maker.dtype, "r") if path.stat().st_size else numpy.empty(0, "<u2")
+        with _reading(path):
+            return numpy.memmap(path, self._index.maker.dtype, "r") if path.stat().st_size else numpy.empty(0, "<u2")
 
     def offsets(self, number: int) -> "Offsets":
         """Where the documents of shard `number` begin in its ids, and the end of the last."""
@@ -150,8 +175,10 @@ class Shards:
 
         if self._index.maker.format == "parquet":
             return self._column(number).offsets.to_numpy().astype(numpy.int64)  # type: ignore[no-any-return]
-        found: Offsets = numpy.load(self.folder / f"{number:05}.offsets.npy", mmap_mode="r")
-        return found
+        path = self.folder / f"{number:05}.offsets.npy"
+        with _reading(path):
+            found: Offsets = numpy.load(path, mmap_mode="r")  # refuses pickles
+            return found
 
     def __iter__(self) -> "Iterator[Ids]":
         """The ids of every document, in the order of the corpus."""
@@ -167,17 +194,22 @@ class Shards:
     def _column(self, number: int) -> Any:
         import pyarrow.parquet
 
-        return pyarrow.parquet.read_table(self.folder / f"{number:05}.parquet")["ids"].combine_chunks()
+        path = self.folder / f"{number:05}.parquet"
+        with _reading(path):
+            return pyarrow.parquet.read_table(path)["ids"].combine_chunks()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise GqvaeError(f"{path} is missing or damaged ({error}): encode again to another folder") from error
 
 
 def check_files(folder: Path, shards: list[Shard]) -> None:
     """Raises GqvaeError where a file of these shards is missing or not what was written."""
     for shard in shards:
         for name, expected in shard.files.items():
-            if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+            if not (folder / name).is_file() or file_digest(folder / name) != expected:
                 raise GqvaeError(f"{folder / name} is missing or damaged: encode again to another folder")
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

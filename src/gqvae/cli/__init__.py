@@ -1,16 +1,21 @@
 """The command `gqvae`: one thin verb per stage.
 
-Data goes to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+Data goes to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + N stopped by
+signal N.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
 from gqvae.cli import compare, measure, prove, stream, train
 from gqvae.cli.app import app
+from gqvae.cli.stopping import Stopped, stoppable
 from gqvae.errors import GqvaeError
 
 
@@ -34,6 +39,7 @@ for verb in (
 
 _OF_FORMATS = ("gguf", "google", "sentencepiece", "tiktoken")
 """Packages of the extra `formats`; google is protobuf."""
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Anything unexpected keeps its traceback: it is a bug, and its report needs it.
     """
     try:
-        app(arguments, prog_name="gqvae")
+        with stoppable():
+            try:
+                app(arguments, prog_name="gqvae")
+            finally:
+                sys.stdout.flush()  # what a full disk does not take is told here, not as the interpreter ends
+    except Stopped as stopped:
+        _fail(str(stopped), 128 + stopped.signal)
     except GqvaeError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -50,10 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         extra = "formats" if error.name in _OF_FORMATS else "train"
         _fail(f"this needs the package {error.name}: pip install 'gqvae[{extra}]'")
+    except MemoryError as error:
+        _fail(f"out of memory ({error}): try smaller documents or fewer --workers")
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        if error.filename:
+            _fail(f"{error.filename}: {error.strerror}")
+        _drop_stdout()
+        _fail(f"cannot write to stdout: {error.strerror}" if error.errno in _NOT_WRITTEN else str(error))
 
 
-def _fail(message: str) -> NoReturn:
+def _drop_stdout() -> None:
+    """Have what is still to be written go nowhere, or the end of the process would try, and fail, again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
     print("gqvae: error:", " ".join(message.splitlines()), file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gqvae.cli.app import INPUTS, BadDocuments, Field, OnError, Out, SeparatorLine, corpus_of, report_skips
+from gqvae.cli.stopping import advising
 from gqvae.errors import GqvaeError
 
 
@@ -47,9 +48,9 @@ def reproduce(
 
     chosen = SIZES["quick" if quick else size.value].override(settings or [])
     text = corpus_of(corpus, separator, field, on_error) if corpus else None
-    results = run(
-        chosen, corpus or ["Python's own text"], text.documents() if text else python_corpus(), out, parallel, jobs
-    )
+    documents = text.documents() if text else python_corpus()
+    with advising("continue with the same command"):
+        results = run(chosen, corpus or ["Python's own text"], documents, out, parallel, jobs)
     if text:
         report_skips(text)
     for row in results["comparisons"]:

@@ -154,20 +154,31 @@ def verify(
         list[str] | None,
         typer.Option(metavar="FILE", help="Text that must survive a round trip. Repeatable."),
     ] = None,
+    exports: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FOLDER", help="An export whose ids must still be those of TOK. Repeatable."),
+    ] = None,
     separator: SeparatorLine = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove tokenizers whole and lossless.
+    """Prove tokenizers whole and lossless, and exports equal.
 
     Exit status 1 when a check fails.
     """
     from gqvae.terminal import progress
     from gqvae.verify import verify as run_checks
 
+    if exports and len(tokenizers) > 1:
+        raise typer.BadParameter("--export is an export of one TOK: name that alone")
     reports = []
     for tokenizer in tokenizers:
         documents = corpus_of(corpus, separator).documents() if corpus else ()
         checks = run_checks(tokenizer, progress(f"verifying {tokenizer}", documents))
+        for folder in exports or ():
+            from gqvae.export.again import verify_export
+
+            documents = corpus_of(corpus, separator).documents() if corpus else ()
+            checks.append(verify_export(tokenizer, folder, progress(f"verifying {folder}", documents)))
         round_trips = [check.ok for check in checks if "round-trip" in check.name]
         reports.append(
             {

@@ -23,6 +23,7 @@ from gqvae.cli.app import (
     report_skips,
     size_in_bytes,
 )
+from gqvae.cli.stopping import advising
 
 if TYPE_CHECKING:
     from gqvae.pretokens import Counting
@@ -100,13 +101,14 @@ def train(
     if resume and given and not corpus:
         raise typer.BadParameter("--resume alone keeps the settings of the run: leave yours out, or repeat it all")
     config = named_preset(preset.value).override(given)
-    if resume and (out / "config.json").exists():
-        training.resume(out, config if corpus else None, corpus)
-    elif not corpus:
-        raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
-    else:
-        text = corpus_of(corpus, separator, field, on_error)
-        training.train(config, text, out, counting=_counting(workers, memory, engine))
+    with advising(f"continue with the same command and --resume (the run is in {out})"):
+        if resume and (out / "config.json").exists():
+            training.resume(out, config if corpus else None, corpus)
+        elif not corpus:
+            raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
+        else:
+            text = corpus_of(corpus, separator, field, on_error)
+            training.train(config, text, out, counting=_counting(workers, memory, engine))
     terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
 
 

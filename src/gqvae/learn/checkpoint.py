@@ -1,8 +1,10 @@
 """A training state as one safetensors file: model, optimiser, reservoir, lexicon and random generator.
 
-Everything that the next step depends on is in it, so that a resumed run continues as if it had never stopped.
+Everything that the next step depends on is in it, so that a resumed run continues as if it had never stopped. The
+header holds a hash of the step and of every tensor: a bit that flipped on the disk is an error, not another result.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +19,8 @@ from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.learn.lexicon import Lexicon
 
-FORMAT = 3
+FORMAT = 4
+_GO_ON = "what was there is unharmed: make room, then continue with --resume"
 
 
 @dataclass
@@ -39,7 +42,7 @@ class State:
 
 
 def save(path: Path, state: State) -> None:
-    """Write the state, atomically."""
+    """Write the state, atomically. Raises GqvaeError when that fails; the file of before is then unharmed."""
     tensors = {
         **_prefixed("model", state.model.state_dict()),
         **_prefixed("reservoir", state.reservoir.state_dict()),
@@ -52,9 +55,15 @@ def save(path: Path, state: State) -> None:
         tensors |= _prefixed("lexicon", asdict(state.lexicon))
     if state.places is not None:
         tensors["places"] = state.places
-    header = {"gqvae": json.dumps({"format": FORMAT, "step": state.step, "movement": state.movement})}
-    with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = {"format": FORMAT, "step": state.step, "movement": state.movement}
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {"gqvae": json.dumps(about | {"sha256": _digest(about, tensors)})})
+    except GqvaeError as error:
+        raise GqvaeError(f"{error}; {_GO_ON}") from error
+    except SafetensorError as error:
+        raise GqvaeError(f"cannot write {path}: {error}; {_GO_ON}") from error
 
 
 def restore(path: Path, state: State) -> None:
@@ -92,13 +101,25 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             about = json.loads((file.metadata() or {})["gqvae"])
             if about["format"] != FORMAT:
                 raise GqvaeError(f"{path} has checkpoint format {about['format']}; this version reads {FORMAT}")
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if about.pop("sha256") != _digest(about, tensors):
+            raise ValueError("its sha256 does not match the content")
+        return tensors, about
     except FileNotFoundError:
         raise GqvaeError(f"{path}: no checkpoint there yet") from None
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        if isinstance(error, GqvaeError):
-            raise
+    except GqvaeError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise GqvaeError(f"{path} is not a checkpoint of gqvae, or damaged: {error}") from error
+
+
+def _digest(about: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 of the header and of every tensor: name, type, shape and bytes."""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.learn import health
 from gqvae.learn.data import Sample
@@ -59,24 +60,34 @@ def collapse(row: dict[str, Any]) -> str | None:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    """Add a row. Raises GqvaeError when that fails."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise GqvaeError(
+            f"cannot write {path}: {error.strerror or error}; make room, then continue with --resume"
+        ) from error
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the rows of steps that will be taken again, and a last line that a kill cut short."""
+    """Drop the rows of steps that will be taken again, and a last line that a kill cut short.
+
+    Raises GqvaeError for a line before the last that is no row of metrics.
+    """
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if row["step"] <= step:
-            kept.append(line)
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if number < len(lines):
+                raise GqvaeError(f"{path}:{number}: no row of metrics ({error}); delete the line to go on") from error
     with replacing(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.write_bytes(b"".join(kept))
 
 
 def _mean(values: list[Tensor]) -> float:

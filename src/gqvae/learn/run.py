@@ -1,6 +1,7 @@
 """The folder of a training run: what is in it, and how a later stage opens it.
 
-config.json               the complete configuration, the corpus' provenance, the package's version
+config.json               the complete configuration, the corpus as it was named, the package's version, and the hashes
+                          of itself and of the next three files
 pretokens.parquet         distinct pretokens of the training documents, with counts
 held_out.parquet          the same of the documents kept from training (by hash)
 held_out.jsonl            those documents themselves, up to a limit, to measure on
@@ -16,11 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
+import torch
+
 from gqvae.config import SPECIALS, Config
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
-from gqvae.files import read_json, replacing, write_json
+from gqvae.files import digest, file_digest, read_json, replacing, write_json
 from gqvae.learn.alphabet import WHOLE, Alphabet, SymbolTable
 from gqvae.learn.checkpoint import load_model
 from gqvae.learn.model import GQVAE
@@ -89,18 +92,28 @@ class Run:
         self.pretokens.save(self.folder / "pretokens.parquet")
         self.held_out.save(self.folder / "held_out.parquet")
         about = {"version": __version__, "inputs": self.inputs, "skipped": skipped}
-        write_json(self.folder / "config.json", {"config": self.config.to_dict(), "provenance": about})
+        content = {"config": self.config.to_dict(), "provenance": about, "files": _digests(self.folder)}
+        write_json(self.folder / "config.json", content | {"sha256": digest(content)})
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """Raises GqvaeError when `folder` is not a run."""
-        if not (folder / "config.json").exists():
+        """Raises GqvaeError when `folder` is not a run, or its files are not as they were written."""
+        path = folder / "config.json"
+        if not path.exists():
             raise GqvaeError(f"{folder} is not the folder of a training run (it has no config.json)")
-        content = read_json(folder / "config.json")
+        content = read_json(path)
         try:
-            config, inputs = Config.from_dict(content["config"]), list(content["provenance"]["inputs"])
-        except (KeyError, TypeError) as error:
-            raise GqvaeError(f"{folder / 'config.json'} is not that of a training run") from error
+            wanted = content.pop("sha256")
+            if digest(content) != wanted:
+                raise GqvaeError(f"{path} was changed or damaged (its sha256 does not match); train into a new folder")
+            config, inputs = Config.from_dict(content["config"]), list(map(str, content["provenance"]["inputs"]))
+            files = dict(content["files"])
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise GqvaeError(f"{path} is not that of a training run of this version ({error})") from error
+        found = _digests(folder)
+        for name in files | found:
+            if files.get(name) != found.get(name):
+                raise GqvaeError(f"{folder / name} is missing, changed or damaged; train into a new folder")
         pretokens, held_out = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
         return cls(folder, config, inputs, pretokens, held_out)
 
@@ -140,7 +153,18 @@ class Run:
         return self.config.vocab_size - 256 - len(SPECIALS) + used
 
     def new_model(self) -> GQVAE:
-        """An untrained model of this run's sizes."""
+        """An untrained model of this run's sizes.
+
+        Raises GqvaeError, before it takes the memory, if that is more than the run's checkpoint can hold.
+        """
+        if self.checkpoint.is_file():
+            with torch.device("meta"):
+                size = sum(weights.nbytes for weights in self._model().parameters())
+            if size > self.checkpoint.stat().st_size:
+                raise GqvaeError(f"{self.checkpoint} does not fit its config.json, which asks for {size} bytes")
+        return self._model()
+
+    def _model(self) -> GQVAE:
         quantizer = make_quantizer(self.config.quantizer, self.codes(), self.config.model.width)
         return GQVAE(self.config.model, quantizer, self.config.pretokens.window, self.alphabet.size)
 
@@ -171,13 +195,19 @@ class Run:
         )  # fmt: skip
 
 
+def _digests(folder: Path) -> dict[str, str]:
+    """The hash of every file that is written before training starts."""
+    paths = (folder / name for name in ("pretokens.parquet", "held_out.parquet", "held_out.jsonl"))
+    return {path.name: file_digest(path) for path in paths if path.is_file()}
+
+
 def _set_aside(documents: Iterator[Document], share: float, file: TextIO) -> Iterator[Document]:
     """Pass on the documents to train on; write the held-out ones to `file`."""
     size = 0
     for document in documents:
         if not is_held_out(document, share):
             yield document
-        elif size < HELD_OUT_BYTES:
+        elif size + len(document) <= HELD_OUT_BYTES:
             text = "".join(blocks(document))
             size += len(text.encode())
             file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")

@@ -22,7 +22,8 @@ def prepare_base(run: Run, team: Team, fit: Callable[[Run, Team], None]) -> None
     folder = run.folder / "words"
     with team.fabric.rank_zero_first():
         words = Run.open(folder) if (folder / "config.json").exists() else run.derive(folder, _words(run.config, size))
-    fit(words, team)
+    with team.holding(folder):
+        fit(words, team)
     with team.fabric.rank_zero_first():
         if team.first:
             distill(folder, run.base, name=f"words-{size}")

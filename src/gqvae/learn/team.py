@@ -9,8 +9,10 @@ random, each process takes of its own part.
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
@@ -19,6 +21,7 @@ from torch import Tensor, distributed
 
 from gqvae.config import TrainingConfig
 from gqvae.errors import GqvaeError
+from gqvae.files import locked
 from gqvae.learn.objectives import Outcome
 from gqvae.terminal import say
 
@@ -62,6 +65,10 @@ class Team:
         """Tell it once."""
         if self.first:
             say(message)
+
+    def holding(self, folder: Path) -> AbstractContextManager[None]:
+        """Hold `folder` for the team, by its first process. Raises GqvaeError while others are at work there."""
+        return locked(folder) if self.first else nullcontext()
 
     def part(self, batch: Tensor) -> Tensor:
         """The rows (b, T) of a batch (B, T) that this process takes: the batch in order, cut into parts as equal as can

@@ -41,9 +41,10 @@ def train(config: Config, corpus: Corpus, out: Path, *, counting: Counting | Non
     """Count the corpus and train from the start into the folder `out`. Raises GqvaeError if it holds a run."""
     registry.check(config)
     team = Team.join(config.training)
-    with team.fabric.rank_zero_first():
-        run = Run.prepare(out, config, corpus, counting or Counting()) if team.first else Run.open(out)
-    fit(run, team)
+    with team.holding(out):
+        with team.fabric.rank_zero_first():
+            run = Run.prepare(out, config, corpus, counting or Counting()) if team.first else Run.open(out)
+        fit(run, team)
     return run
 
 
@@ -57,7 +58,9 @@ def resume(out: Path, config: Config | None = None, inputs: Sequence[str] | None
         raise GqvaeError(f"{out} was started on {', '.join(run.inputs)}; name the same text, or leave it out")
     if config is not None and config != run.config:
         raise GqvaeError(f"{out} was started with other settings ({run.config.difference(config)}); repeat those")
-    fit(run, Team.join(run.config.training))
+    team = Team.join(run.config.training)
+    with team.holding(out):
+        fit(run, team)
     return run
 
 

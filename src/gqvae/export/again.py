@@ -1,0 +1,47 @@
+"""An export held against its tokenizer again, long after it was written: `gqvae verify TOK --export FOLDER`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gqvae.errors import GqvaeError
+from gqvae.export.huggingface import check_huggingface, with_specials
+from gqvae.export.parity import Proof
+from gqvae.export.portable import check_portable, load_portable
+from gqvae.files import read_json
+from gqvae.tokenizer import Tokenizer, load
+from gqvae.verify import Check
+
+
+def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] = ()) -> Check:
+    """Prove the ids of the export in `folder` equal to those of the tokenizer `name`, on awkward text and `samples`.
+
+    A portable export has ids of its own: those are held against its own files, in every program that is installed.
+    """
+    folder, title = Path(folder), f"export {folder} equal"
+    try:
+        return Check(title, True, _checked(load(name), folder, samples))
+    except Exception as error:  # every library has its own for a damaged file
+        return Check(title, False, " ".join(str(error).replace(", so nothing was written", "").split()))
+
+
+def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
+    if (folder / "tiktoken.json").exists():
+        model = load_portable(folder)
+        proof = Proof.of(model, samples)
+        programs, note = check_portable(proof, model, folder), "ids of its own, the same in "
+    elif (folder / "tokenizer.json").exists():
+        proof = Proof.of(with_specials(tokenizer, _specials(folder)), samples)
+        programs, note = check_huggingface(proof, folder), "in "
+    else:
+        raise GqvaeError("there is no tokenizer.json in it: only Hugging Face and portable exports can be proven again")
+    return f"{note}{', '.join(programs)}; {len(proof.texts)} texts"
+
+
+def _specials(folder: Path) -> list[str]:
+    """The special tokens of the export: it may have more than the tokenizer."""
+    content: Any = read_json(folder / "tokenizer.json")
+    try:
+        return [token["content"] for token in content["added_tokens"]]
+    except (KeyError, TypeError) as error:
+        raise GqvaeError(f"{folder / 'tokenizer.json'} is no tokenizer of Hugging Face") from error

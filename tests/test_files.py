@@ -1,0 +1,152 @@
+"""Files and folders are replaced whole or not at all, and one process at a time holds a folder."""
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gqvae import files
+from gqvae.errors import GqvaeError
+from gqvae.files import LOCK, PARTIAL, digest, file_digest, locked, read_json, replacing, replacing_folder, write_json
+
+
+def failing(call: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """`call`, but on a full disk the `at`-th time."""
+    count = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return call(*arguments)
+
+    return counted
+
+
+@pytest.mark.parametrize("operation", ["fsync", "replace", "chmod"])
+def test_a_full_disk_leaves_the_old_file(operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, "old")
+    monkeypatch.setattr(os, operation, failing(getattr(os, operation), 1))
+    with pytest.raises(GqvaeError, match=rf"cannot write {path}: No space left on device"):
+        write_json(path, "new")
+    assert read_json(path) == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text(f"half {1 // 0}")
+    with pytest.raises(GqvaeError, match=r"cannot write .*a\.txt: No space left"), replacing(path) as temporary:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut can leave the new name on an empty file."""
+    done: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(files, "sync", lambda path: done.append(f"sync {path.name[:6]}"))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("rename"), replace(old, new)))
+    write_json(tmp_path / "a.json", "new")
+    assert done == ["sync .a.jso", "rename", f"sync {tmp_path.name[:6]}"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_folder_is_replaced_or_the_old_one_stays(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(os.replace, at))
+        with pytest.raises(GqvaeError, match="cannot write"), replacing_folder(folder) as temporary:
+            (temporary / "a").write_text("new")
+    assert (folder / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["hf"]
+    with replacing_folder(folder) as temporary:
+        (temporary / "b").write_text("new")
+    assert os.listdir(folder) == ["b"]
+    assert os.listdir(tmp_path) == ["hf"]
+
+
+def replace_until_killed(folder: Path, at: int) -> None:
+    count, replace = 0, os.replace
+
+    def dying(old: Any, new: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), 9)
+        replace(old, new)
+
+    os.replace = dying
+    with replacing_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_kill_while_a_folder_is_replaced_loses_neither(at: int, tmp_path: Path) -> None:
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    process = multiprocessing.get_context("fork").Process(target=replace_until_killed, args=(folder, at))
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    found = sorted(path.read_text() for path in tmp_path.rglob("a"))
+    assert found == ["new", "old"]
+    assert folder.exists() == (at == 1)
+
+
+def hold(folder: Path, ready: Any) -> None:
+    with locked(folder):
+        ready.set()
+        multiprocessing.get_context("fork").Event().wait()
+
+
+def test_a_second_process_is_refused_until_the_first_dies(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(GqvaeError, match="another process is at work"), locked(tmp_path):
+        pass
+    process.kill()
+    process.join()
+    with locked(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == [LOCK]
+
+
+def test_taking_a_folder_clears_what_a_kill_left_there(tmp_path: Path) -> None:
+    (tmp_path / f".checkpoint.abc{PARTIAL}").write_text("half")
+    (tmp_path / f".folder.abc{PARTIAL}").mkdir()
+    (tmp_path / "mine.partial").write_text("not ours")
+    with locked(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == [LOCK, "mine.partial"]
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for write in (lambda path: write_json(path / "a", 1), lambda path: locked(path).__enter__()):
+        with pytest.raises(GqvaeError, match=rf"cannot write {tmp_path / 'file'}"):
+            write(tmp_path / "file")
+
+
+def test_digests_depend_on_the_content_alone(tmp_path: Path) -> None:
+    assert digest({"a": 1, "b": [1.5, "é"]}) == digest({"b": [1.5, "é"], "a": 1}) != digest({"a": 1})
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_digest(tmp_path / "a").startswith("ba7816bf")  # the SHA-256 of "abc", from its standard
+    with pytest.raises(GqvaeError, match="cannot read"):
+        file_digest(tmp_path / "b")
