@@ -66,7 +66,7 @@ class _Tiles:
 def _largest(start: int, logits: Tensor, count: int) -> Found:
     """They lie in the blocks with the largest maxima."""
     count = min(count, logits.shape[1])
-    blocks = logits.view(len(logits), -1, BLOCK)
+    blocks = logits.view(len(logits), logits.shape[1] // BLOCK, BLOCK)
     if blocks.shape[1] < 8 * count:
         values, places = logits.topk(count)
         return values, places + start
