@@ -44,13 +44,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="variants; default: all")
     given = parser.parse_args()
     peer = train_peer(f"bpe:{IDS}", documents(CORPUS, preset("tiny").pretokens.held_out, held_out=False))
     for seed in given.seeds:
         path = RESULTS / f"ablations-seed{seed}.json"
         rows: list[dict[str, Any]] = read_json(path) if path.exists() else []
         for name, (label, settings) in VARIANTS.items():
-            if not any((row["variant"], row["steps"]) == (name, given.steps) for row in rows):
+            if name in given.only and not any((row["variant"], row["steps"]) == (name, given.steps) for row in rows):
                 report, ratio = _run(name, settings, seed, given.steps, peer)
                 about = {"variant": name, "label": label, "seed": seed, "steps": given.steps, "ratio": ratio}
                 rows.append(about | _summary(report))

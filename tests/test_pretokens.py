@@ -210,6 +210,8 @@ def test_cut_equals_the_slow_twin(piece: bytes, window: int) -> None:
 
 @pytest.mark.parametrize("pattern", NAMES)
 @given(text=texts, size=st.integers(1, 8))
+@example(text="0\r\r0", size=2)  # the second part begins with white space that belongs to a longer run
+@example(text="00\r\r0", size=3)
 def test_safe_blocks_change_no_piece(pattern: str, text: str, size: int) -> None:
     parts = [text[start : start + size].encode() for start in range(0, len(text), size)]
     blocks = list(safe_blocks(parts, pattern))

@@ -74,6 +74,11 @@ def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
 
 
 def _last_boundary(part: bytes, pattern: str) -> int:
-    """Where the last certain boundary within `part` is, 0 if there is none."""
+    """Where the last certain boundary within `part` is, 0 if there is none.
+
+    What comes before is taken for white space, which makes nothing certain: white space at the start of `part` may
+    be the end of a longer run.
+    """
     known = boundaries(pattern)
-    return int(known.cuts(part, [0]).nonzero()[0][-1]) if known and part else 0
+    found = known.cuts(b"\n" + part, [0])[2:].nonzero()[0] if known and part else ()
+    return int(found[-1]) + 1 if len(found) else 0

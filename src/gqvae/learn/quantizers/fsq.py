@@ -69,7 +69,7 @@ def levels_for(size: int) -> tuple[int, ...]:
     """The fewest codes of such levels that are `size` or more, in as few dimensions as that takes.
 
     >>> levels_for(1000), levels_for(50_000), levels_for(3)
-    ((5, 5, 5, 8), (5, 6, 6, 6, 6, 8), (3,))
+    ((5, 5, 5, 8), (5, 5, 6, 6, 7, 8), (3,))
     """
     if size < LEVELS[0]:
         return (max(2, size),)
