@@ -80,5 +80,8 @@ def _last_boundary(part: bytes, pattern: str) -> int:
     be the end of a longer run.
     """
     known = boundaries(pattern)
-    found = known.cuts(b"\n" + part, [0])[2:].nonzero()[0] if known and part else ()
-    return int(found[-1]) + 1 if len(found) else 0
+    if known is None:
+        return 0
+    found = known.cuts(b"\n" + part, [0])[1:]
+    found[:1] = False  # that is where `part` begins
+    return int(found.nonzero()[0].max(initial=0))
