@@ -17,7 +17,7 @@ from gqvae.corpus import Corpus
 from gqvae.encoding import encode_corpus
 from gqvae.tokenizer import load
 
-TIMES = 4
+TIMES = 24
 """As often the text: large enough for the start of two processes not to matter."""
 
 
