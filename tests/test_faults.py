@@ -64,6 +64,13 @@ def test_killed_dozens_of_times(way: list[str], text: Corpus, undisturbed: Path,
     assert_same(tmp_path / "killed", undisturbed)
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"nothing came of it in {seconds} seconds"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop(number: int, text: Corpus, undisturbed: Path, tmp_path: Path) -> None:
     """One line that says how to go on, and no traceback; a second process is refused meanwhile."""
@@ -72,8 +79,7 @@ def test_asked_to_stop(number: int, text: Corpus, undisturbed: Path, tmp_path: P
     slow = [sys.executable, "-m", "gqvae", "train", *text.inputs, "--out", str(folder), *as_options(config)]
     process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True)
     try:
-        while not (folder / "checkpoint.safetensors").exists() and process.poll() is None:
-            time.sleep(0.05)
+        wait_for(lambda: (folder / "checkpoint.safetensors").exists() or process.poll() is not None)
         with pytest.raises(GqvaeError, match="another process is at work"):
             resume(folder)
         process.send_signal(number)

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import pytest
 
 from gqvae import files
 from gqvae.errors import GqvaeError
-from gqvae.files import LOCK, PARTIAL, digest, file_digest, locked, read_json, replacing, replacing_folder, write_json
+from gqvae.files import (
+    LOCK,
+    PARTIAL,
+    digest,
+    file_digest,
+    locked,
+    read_json,
+    replacing,
+    replacing_folder,
+    scratch,
+    write_json,
+)  # fmt: skip
 
 
 def failing(call: Callable[..., Any], at: int) -> Callable[..., Any]:
@@ -108,8 +120,8 @@ def test_a_kill_while_a_folder_is_replaced_loses_neither(at: int, tmp_path: Path
     assert folder.exists() == (at == 1)
 
 
-def hold(folder: Path, ready: Any) -> None:
-    with locked(folder):
+def hold(block: AbstractContextManager[Any], ready: Any) -> None:
+    with block:
         ready.set()
         multiprocessing.get_context("fork").Event().wait()
 
@@ -117,7 +129,7 @@ def hold(folder: Path, ready: Any) -> None:
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     ready = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, ready))
+    process = context.Process(target=hold, args=(locked(tmp_path), ready))
     process.start()
     assert ready.wait(30)
     with pytest.raises(GqvaeError, match="another process is at work"), locked(tmp_path):
@@ -135,6 +147,40 @@ def test_taking_a_folder_clears_what_a_kill_left_there(tmp_path: Path) -> None:
     (tmp_path / "mine.partial").write_text("not ours")
     with locked(tmp_path):
         assert sorted(os.listdir(tmp_path)) == [LOCK, "mine.partial"]
+
+
+def test_scratch_goes_at_the_end_or_when_another_finds_its_process_dead(tmp_path: Path) -> None:
+    (tmp_path / ".scratch.txt").write_text("not ours")
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=hold, args=(scratch(tmp_path, ".scratch."), ready))
+    process.start()
+    assert ready.wait(30)
+    with scratch(tmp_path, ".scratch.") as ours:
+        (ours / "folder").mkdir()
+        assert len(os.listdir(tmp_path)) == 3
+    assert len(os.listdir(tmp_path)) == 2
+    process.kill()
+    process.join()
+    with scratch(tmp_path, ".scratch.") as ours:
+        assert sorted(os.listdir(tmp_path)) == sorted([".scratch.txt", ours.name])
+
+
+def test_scratch_taken_for_left_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, taken = files.fcntl.flock, []
+
+    def late(file: Any, how: int) -> None:
+        if not taken:
+            taken.append(file.name)
+            files.shutil.rmtree(Path(file.name).parent)
+        flock(file, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    with scratch(tmp_path, ".scratch.") as ours:
+        assert os.listdir(ours) == [LOCK]
+        assert taken
 
 
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:

@@ -280,11 +280,12 @@ def test_what_outgrows_memory_goes_to_disk_and_comes_out_the_same(
     spilled: list[Tally] = []
     spill = Tally._spill
     monkeypatch.setattr(Tally, "_spill", lambda self: (spilled.append(self), spill(self)))
-    monkeypatch.setattr("gqvae.pretokens.tally._SHARE", 10_000)
-    Counting(memory=LEAST_MEMORY).to_file(documents, tmp_path / "disk.parquet", "gpt2", 16)
-    assert len(spilled) > 2
-    assert (tmp_path / "memory.parquet").read_bytes() == (tmp_path / "disk.parquet").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.parquet", "memory.parquet"]
+    monkeypatch.setattr("gqvae.pretokens.tally._SHARE", 5_000)
+    folder = tmp_path / "it's [a] *"
+    Counting(memory=LEAST_MEMORY).to_file(documents, folder / "disk.parquet", "gpt2", 16)
+    assert len(spilled) > 1
+    assert (tmp_path / "memory.parquet").read_bytes() == (folder / "disk.parquet").read_bytes()
+    assert [path.name for path in folder.iterdir()] == ["disk.parquet"]
 
 
 def test_a_long_document_is_counted_and_set_aside_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +313,8 @@ def test_too_little_memory_and_a_failing_engine_are_said(monkeypatch: pytest.Mon
 
     def damage(self: Tally) -> None:
         spill(self)
-        self._files[-1].write_bytes(b"nothing")
+        assert self._spilled
+        next(self._spilled._dealt.rglob("*.parquet")).write_bytes(b"nothing")
 
     monkeypatch.setattr(Tally, "_spill", damage)
     with pytest.raises(GqvaeError, match="adding up what was counted failed"):

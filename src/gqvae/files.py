@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gqvae.errors import GqvaeError
 
@@ -105,6 +105,44 @@ def locked(folder: Path) -> Iterator[None]:
         for left in folder.glob(f".*{PARTIAL}"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
+
+
+@contextmanager
+def scratch(folder: Path | None, prefix: str) -> Iterator[Path]:
+    """Yield a new folder in `folder` (None: where temporary files go) that is gone after the block.
+
+    Those with the same prefix whose processes were killed are cleared away first.
+    """
+    folder = folder or Path(tempfile.gettempdir())
+    with telling(folder):
+        for left in folder.glob(f"{prefix}*"):
+            _remove_if_left(left)
+        made, lock = _locked_folder(folder, prefix)
+    with lock:
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[str]]:
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+        with suppress(FileNotFoundError):  # until it was locked, another process may have taken it for left
+            lock = (made / LOCK).open("w")
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if (made / LOCK).exists():
+                return made, lock
+            lock.close()
+
+
+def _remove_if_left(folder: Path) -> None:
+    if not fcntl:
+        return
+    with suppress(OSError), (folder / LOCK).open("a") as lock:  # not ours, gone by now, or locked
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
 
 
 def digest(value: Any) -> str:

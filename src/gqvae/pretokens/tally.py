@@ -1,12 +1,14 @@
 """The sum of many counts, on disk where it outgrows memory."""
 
-import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gqvae.errors import GqvaeError
+from gqvae.files import scratch
 from gqvae.pretokens.pieces import Counts
+from gqvae.pretokens.spill import Spill
 from gqvae.pretokens.table import ROWS
 
 if TYPE_CHECKING:
@@ -23,12 +25,7 @@ _LIBRARIES = 250_000_000  # bytes that Python, numpy, Arrow and a few batches of
 # Of the rest: what distinct strings may take before they go to disk. While as many wait, adding up needs, beside both,
 # as much again for the new ones and several times that for the hash table to find them in (measured).
 _SHARE = 12
-
-_SUM = """
-    select piece, sum("count")::bigint as "count" from read_parquet($files)
-    where hash(piece) % $parts = $part group by piece
-"""
-_SORTED = 'select piece, "count" from read_parquet($files) order by "count" desc, piece'
+_SCRATCH = ".counting."
 
 
 class Tally:
@@ -53,8 +50,8 @@ class Tally:
         self._memory = memory - _LIBRARIES  # for strings and counts
         self._limit = self._memory // _SHARE
         self._folder = folder
-        self._spilled: tempfile.TemporaryDirectory[str] | None = None
-        self._files: list[Path] = []
+        self._open = ExitStack()
+        self._spilled: Spill | None = None
         self._total = 0
         self._parts: list[Counts] = []
         self._distinct = self._waiting = self._bytes = 0  # strings added up, waiting, and bytes that wait
@@ -63,8 +60,7 @@ class Tally:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._spilled:
-            self._spilled.cleanup()
+        self._open.close()
 
     def add(self, found: Counts) -> None:
         """Raises GqvaeError where the counts would exceed 64 bits."""
@@ -80,13 +76,13 @@ class Tally:
     def rows(self) -> "Iterator[pyarrow.Table]":
         """The distinct strings, `piece`, most frequent first and equally frequent ones by bytes, and their `count`, in
         tables of ROWS rows, the last shorter."""
-        if self._parts or not self._files:
+        if self._parts or not self._spilled:
             self._add_up()
-        if not self._files:
+        if not self._spilled:
             return self._rows_in_memory()
         if self._parts:
             self._spill()
-        return self._rows_from_disk()
+        return self._spilled.rows()
 
     def _add_up(self) -> None:
         import numpy
@@ -104,15 +100,10 @@ class Tally:
             self._spill()
 
     def _spill(self) -> None:
-        import pyarrow.parquet
-
         if self._spilled is None:
-            self._spilled = tempfile.TemporaryDirectory(prefix=".counting.", dir=self._folder)
-        path = Path(self._spilled.name) / f"{len(self._files)}.parquet"
-        (all_,) = self._parts
-        table = pyarrow.table({"piece": all_.pieces, "count": all_.counts})
-        pyarrow.parquet.write_table(table, path, row_group_size=1 << 17, use_dictionary=False)
-        self._files.append(path)
+            folder = self._open.enter_context(scratch(self._folder, _SCRATCH))
+            self._spilled = self._open.enter_context(closing(Spill(folder, self._memory * 2 // 3)))
+        self._spilled.add(*self._parts)
         self._parts, self._distinct = [], 0
 
     def _rows_in_memory(self) -> "Iterator[pyarrow.Table]":
@@ -124,39 +115,6 @@ class Tally:
         order = pyarrow.compute.sort_indices(table, sort_keys=[("count", "descending"), ("piece", "ascending")])
         for start in range(0, len(table), ROWS):
             yield table.take(order[start : start + ROWS])
-
-    def _rows_from_disk(self) -> "Iterator[pyarrow.Table]":
-        import duckdb
-        import pyarrow
-
-        assert self._spilled
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{self._memory * 2 // 3}B",
-            "temp_directory": self._spilled.name,
-            "threads": 1,
-            "preserve_insertion_order": False,
-        }
-        # DuckDB runs out of a small memory when it groups very many strings at once (measured: 10^8 in 480 MB), so they
-        # are dealt by their hash to sums that fit; sorting those it does on disk.
-        parts = 1 + len(self._files) * self._limit * 4 // self._memory
-        files, sums = list(map(str, self._files)), [f"{self._spilled.name}/sum-{part}.parquet" for part in range(parts)]
-        schema = pyarrow.schema({"piece": pyarrow.large_binary(), "count": pyarrow.int64()})
-        waiting = schema.empty_table()
-        try:
-            with duckdb.connect(config=settings) as engine:
-                for part in range(parts):
-                    found: Any = engine.sql(_SUM, params={"files": files, "parts": parts, "part": part})
-                    found.write_parquet(sums[part])
-                found = engine.sql(_SORTED, params={"files": sums})
-                for batch in found.to_arrow_reader(1 << 16):
-                    waiting = pyarrow.concat_tables([waiting, pyarrow.table(batch).cast(schema)])
-                    if len(waiting) >= ROWS:
-                        yield waiting[:ROWS]
-                        waiting = waiting[ROWS:]
-        except duckdb.Error as error:
-            raise GqvaeError(f"adding up what was counted failed ({error}): give it more memory or disk") from error
-        if len(waiting):
-            yield waiting
 
 
 def _size(found: Counts) -> int:
