@@ -1,7 +1,6 @@
 """Token shards: the right ids, the same to the byte however they came about, and no others taken for them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -263,31 +262,6 @@ def test_files_are_encoded_from_the_command_line(tmp_path: Path, capsys: pytest.
         with pytest.raises(SystemExit) as exit_:
             main(wrong)
         assert exit_.value.code == 2
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be orphaned")
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    program = (
-        "import os, time\n"
-        "from gqvae.parallel import map_in_processes\n"
-        "def work(number): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.05)\n"
-        "list(map_in_processes(work, range(1000), 2))\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        workers = {int(process.stdout.readline()) for _ in range(6)}
-        process.kill()
-    until = time.monotonic() + 20
-    while any(map(_alive, workers)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(map(_alive, workers))
-
-
-def _alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("format", ["bin", "parquet"])

@@ -5,7 +5,7 @@ the work was shared out, and whether or not it was interrupted:
 
 - a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone;
 - it therefore has at most that many tokens, and ends of documents;
-- its documents travel in batches of about a megabyte, whose ids any `map` that keeps the order may compute.
+- its documents travel in batches of about half a megabyte, whose ids any `map` that keeps the order may compute.
 """
 
 from array import array
@@ -30,7 +30,7 @@ from gqvae.tokenizer import Tokenizer
 
 SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 19  # with its ids it fits into a pipe between processes
 
 
 @dataclass(frozen=True)

@@ -1,110 +1,192 @@
-"""Work shared out over processes, in order and in bounded memory."""
+"""Work shared out over processes, in order and in bounded memory.
 
+The process that asks works too: of two, one is a child. Between items of its own it hands out others, so it must not
+have to wait until a child takes one: a thread of the child does so at once, and pipes are large enough for most items.
+"""
+
+import gc
 import os
 import signal
 import threading
-from array import array
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from itertools import islice
-from multiprocessing import connection, parent_process
-from typing import Any, TypeVar
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from gqvae.errors import GqvaeError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_Text = TypeVar("_Text", bound=str | bytes)
+_Outcome = tuple[Any, Exception | None]
 
-_GROUP_CHARACTERS = 1 << 19  # large enough to hide the cost of sending, small enough to share out evenly
-_function: Callable[[Any], Any]
+_PIPE_BYTES = 1 << 20  # the most that Linux grants to everyone
+_AHEAD = 2  # items that a child has: one to work on, and the next
 
 
 def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
-    """Like the builtin `map`, in `workers` processes; with fewer than two in this one.
+    """Like the builtin `map`, in `workers` processes, of which this is one.
 
     The first item is done here, before any process starts: often there is no other, and what it leaves in memory
-    (tables, frequent words) is there in processes that are forked. No more than two items a process are read ahead.
+    (tables, frequent words) is there in processes that are forked. No more than three items a process are read ahead.
     `function` is sent once to each process, items and results travel, so all must be picklable.
 
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """
-    if workers < 2:
-        yield from map(function, items)
-        return
     rest = iter(items)
-    yield from map(function, islice(rest, 1))
-    waiting: deque[Future[_Result]] = deque()
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(function,)) as pool:
-        try:
-            for item in rest:
-                waiting.append(pool.submit(_call, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from map(function, rest if workers < 2 else islice(rest, 1))
+    for item in rest:  # there is a second one
+        yield from _shared_out(function, chain([item], rest), workers)
 
 
-def encode_in_processes(
-    encode: Callable[[list[_Text]], list[list[int]]], texts: Iterable[_Text], workers: int
-) -> list[list[int]]:
-    """`encode(list(texts))`, shared out over `workers` processes. `encode` must be picklable."""
-    results: list[list[int]] = []
-    shared = groups(texts, _GROUP_CHARACTERS)
-    for ids, counts in map_in_processes(partial(_encode_group, encode=encode), shared, workers):
-        start = 0
-        for count in counts:
-            results.append(ids[start : start + count].tolist())
-            start += count
-    return results
+def _shared_out(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+    here = _Here(function)
+    children: list[_Child[_Item, _Result]] = []
+    order: deque[_Here[_Item, _Result]] = deque()  # who does the items whose results are still to come
+    try:
+        children += (_Child(function) for _ in range(workers - 1))
+        for item in items:
+            idlest = min(children, key=_Child.left)
+            doer = idlest if idlest.left() < _AHEAD else here
+            doer.begin(item)
+            order.append(doer)
+            while order and (order[0].ready() or len(order) > 3 * workers):
+                yield order.popleft().result()
+        while order:
+            yield order.popleft().result()
+    finally:
+        for child in children:
+            child.end()
 
 
-def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
-    """Texts that follow each other, until they have `size` characters together."""
-    group: list[_Text] = []
-    found = 0
-    for text in texts:
-        group.append(text)
-        found += len(text)
-        if found >= size:
-            yield group
-            group, found = [], 0
-    if group:
-        yield group
+class _Here(Generic[_Item, _Result]):
+    """Applies a function to items, one after the other, in this process."""
+
+    def __init__(self, function: Callable[[_Item], _Result]) -> None:
+        self._function = function
+        self._outcomes: deque[_Outcome] = deque()
+
+    def begin(self, item: _Item) -> None:
+        self._outcomes.append(_outcome(self._function, item))
+
+    def ready(self) -> bool:
+        """Whether `result` need not wait."""
+        return bool(self._outcomes)
+
+    def result(self) -> _Result:
+        """Of the first item whose result was not asked for yet. Raises what the function raised."""
+        result, error = self._outcomes.popleft()
+        if error:
+            raise error
+        return result  # type: ignore[no-any-return]
 
 
-def _encode_group(
-    texts: list[_Text], encode: Callable[[list[_Text]], list[list[int]]]
-) -> "tuple[array[int], list[int]]":
-    """The ids of all texts end to end, and how many each has. (An array travels much faster than a list.)"""
-    ids, counts = array("I"), []
-    for found in encode(texts):
-        ids += array("I", found)  # faster than to extend
-        counts.append(len(found))
-    return ids, counts
+class _Child(_Here[_Item, _Result]):
+    """Does so in a process of its own."""
+
+    def __init__(self, function: Callable[[_Item], _Result]) -> None:
+        super().__init__(function)
+        its_items, self._items = Pipe(duplex=False)
+        self._results, its_results = Pipe(duplex=False)
+        _enlarge(self._items)
+        _enlarge(its_results)
+        self._left = 0
+        ours = self._items, self._results
+        self._process = Process(target=_serve, args=(function, its_items, its_results, ours), daemon=True)
+        self._process.start()
+        its_items.close()  # so that, when it has died, nobody holds the other ends
+        its_results.close()
+
+    def left(self) -> int:
+        """How many items are not done yet."""
+        self.ready()
+        return self._left
+
+    def begin(self, item: _Item) -> None:
+        with _telling_death():
+            self._items.send(item)
+        self._left += 1
+
+    def ready(self) -> bool:
+        while self._left and self._results.poll():
+            self._receive()
+        return bool(self._outcomes)
+
+    def result(self) -> _Result:
+        if not self._outcomes:
+            self._receive()
+        return super().result()
+
+    def end(self) -> None:
+        self._process.kill()  # it has nothing to put in order
+        self._process.join()
+        self._items.close()
+        self._results.close()
+
+    def _receive(self) -> None:
+        with _telling_death():
+            self._outcomes.append(self._results.recv())
+        self._left -= 1
 
 
-def _start(function: Callable[[Any], Any]) -> None:
-    global _function
-    _function = function
+@contextmanager
+def _telling_death() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
+
+
+def _enlarge(pipe: "Connection[Any, Any]") -> None:
+    try:
+        from fcntl import F_SETPIPE_SZ, fcntl
+    except ImportError:  # not on Linux: processes wait for one another more often
+        return
+    with suppress(OSError):  # a user who has very many pipes already
+        fcntl(pipe.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _outcome(function: Callable[[_Item], Any], item: _Item) -> _Outcome:
+    try:
+        return function(item), None
+    except Exception as error:
+        return None, error
+
+
+def _serve(
+    function: Callable[[Any], Any],
+    items: "Connection[Any, Any]",
+    results: "Connection[Any, Any]",
+    others: tuple["Connection[Any, Any]", ...],
+) -> None:
+    """What a child does until it is ended. `others`: the parent's ends of the pipes."""
+    for end in others:
+        end.close()  # else a pipe would stay open without a parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # else the collector would write to all that was forked, and so copy it
+    waiting: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
+    while True:
+        result, error = _outcome(function, waiting.get())
+        if error:
+            error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
+        try:
+            results.send((result, error))
+        except BrokenPipeError:  # nobody waits for it
+            os._exit(1)
+        except Exception as untold:  # cannot be pickled
+            results.send((None, untold))
 
 
-def _end_with_parent() -> None:
-    """A pool's processes would wait for work for ever if their parent were killed."""
-    parent = parent_process()
-    if parent:
-        connection.wait([parent.sentinel])
+def _take(items: "Connection[Any, Any]", waiting: "SimpleQueue[Any]") -> None:
+    """Take items as they come, and end with the parent, even one that was killed."""
+    try:
+        while True:
+            waiting.put(items.recv())
+    finally:
         os._exit(1)
-
-
-def _call(item: Any) -> Any:
-    return _function(item)

@@ -25,8 +25,8 @@ from typing import Any, Literal
 from gqvae import artifact
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
+from gqvae.grouped import encode_in_processes, groups
 from gqvae.memo import Memo
-from gqvae.parallel import encode_in_processes, groups
 from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text, text_blocks
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores

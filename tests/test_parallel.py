@@ -1,0 +1,154 @@
+"""Work in several processes: what `map` gives, whatever dies, fails or is too large for a pipe."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from operator import length_hint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gqvae.errors import GqvaeError
+from gqvae.grouped import encode_in_processes
+from gqvae.parallel import map_in_processes
+
+HERE = os.getpid()
+
+
+def square(number: int) -> int:
+    time.sleep(0.002 * (number % 3))
+    return number * number
+
+
+def who(_: int) -> int:
+    time.sleep(0.005)
+    return os.getpid()
+
+
+def twice(data: bytes) -> bytes:
+    return data + data
+
+
+def dies_elsewhere(number: int) -> int:
+    if os.getpid() != HERE:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refuses_seven(number: int) -> int:
+    if number == 7:
+        raise ValueError("no seven", number)
+    return number
+
+
+def function_elsewhere(number: int) -> Any:
+    return number if os.getpid() == HERE else lambda: number
+
+
+def ids_of(texts: list[str]) -> list[list[int]]:
+    return [[*map(ord, text)] for text in texts]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 4])
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_processes_give_what_map_gives(workers: int, count: int) -> None:
+    assert list(map_in_processes(square, range(count), workers)) == [*map(square, range(count))]
+    assert not multiprocessing.active_children()
+
+
+def test_all_processes_work_this_one_too() -> None:
+    found = list(map_in_processes(who, range(60), 3))
+    assert len(set(found)) == 3
+    assert HERE in found[1:]
+
+
+def test_what_no_pipe_holds_travels() -> None:
+    items = [bytes([number]) * 3_000_000 for number in range(12)]
+    assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
+
+
+def test_few_items_are_read_ahead() -> None:
+    numbers = iter(range(200))
+    for given, _ in enumerate(map_in_processes(square, numbers, 2)):
+        assert 200 - length_hint(numbers) - given <= 3 * 2 + 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_worker_is_told() -> None:
+    with pytest.raises(GqvaeError, match="worker process died"):
+        list(map_in_processes(dies_elsewhere, range(1000), 2))
+    assert not multiprocessing.active_children()
+
+
+def test_what_a_function_raises_comes_after_the_results_before_it() -> None:
+    results = map_in_processes(refuses_seven, range(1000), 2)
+    assert list(islice(results, 7)) == list(range(7))
+    with pytest.raises(ValueError, match="no seven") as raised:
+        next(results)
+    assert raised.value.args == ("no seven", 7)
+    assert not multiprocessing.active_children()
+
+
+def test_a_result_that_cannot_travel_is_told() -> None:
+    with pytest.raises(Exception, match="pickle"):
+        list(map_in_processes(function_elsewhere, range(1000), 2))
+
+
+def test_processes_end_when_no_more_is_asked_for() -> None:
+    results = map_in_processes(square, range(1000), 3)
+    assert list(islice(results, 4)) == [0, 1, 4, 9]
+    assert len(multiprocessing.active_children()) == 2
+    del results
+    assert not multiprocessing.active_children()
+
+
+def test_processes_need_not_be_forked() -> None:
+    program = (
+        "import multiprocessing\n"
+        "from gqvae.parallel import map_in_processes\n"
+        "multiprocessing.set_start_method('spawn')\n"
+        "assert list(map_in_processes(bin, range(9), 2)) == list(map(bin, range(9)))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("without_numpy", [False, True])
+def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gqvae.grouped._GROUP_CHARACTERS", 10)
+    if without_numpy:
+        monkeypatch.setattr("gqvae.grouped.find_spec", lambda _: None)
+    texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
+    found = encode_in_processes(ids_of, texts, 2)
+    assert found == ids_of(texts)
+    assert {type(id_) for ids in found for id_ in ids} == {int}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be orphaned")
+def test_workers_end_with_a_killed_parent() -> None:
+    program = (
+        "import os, time\n"
+        "from gqvae.parallel import map_in_processes\n"
+        "def work(number): os.write(1, b'%d\\n' % os.getpid()); time.sleep(0.05)\n"
+        "list(map_in_processes(work, range(1000), 4))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        workers = {int(process.stdout.readline()) for _ in range(20)}
+        process.kill()
+    assert len(workers) == 4
+    until = time.monotonic() + 20
+    while any(map(_alive, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(_alive, workers))
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
