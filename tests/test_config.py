@@ -86,7 +86,7 @@ def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
         ("objective.ramp=1", "needs 2 values"),
         ("objective.name=magic", r"objective\.name must be one of marginal, gates, not 'magic'"),
         ("quantizer.searched=0", r"^quantizer\.searched must be positive"),
-        ("quantizer.revival=magic", "auto, needs, reservoir, none"),
+        ("quantizer.revival=magic", "needs, reservoir, none"),
         ("quantizer.start=magic", "latents, kmeans"),
         ("quantizer.options=magic", "unknown setting 'quantizer.options'"),
         ("quantizer.options.deeper.still=1", "unknown setting"),

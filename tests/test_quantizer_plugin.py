@@ -62,7 +62,7 @@ def test_the_page_is_enough(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(GqvaeError, match=r"unknown key quantizer\.options\.heat; there are: temperature"):
         train(config.override(["quantizer.options.heat=1"]), corpus, tmp_path / "other")
     with pytest.raises(GqvaeError, match="those of random do not move"):
-        train(config.override(["quantizer.revival=needs"]), corpus, tmp_path / "other")
+        train(config.override(["quantizer.revival=reservoir"]), corpus, tmp_path / "other")
 
 
 @pytest.mark.parametrize(

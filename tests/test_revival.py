@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from gqvae.learn.data import Sample, as_tensor
 from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import GQVAE
-from gqvae.learn.revival import OCCURRENCES, Move, exchange, mean_latents, plan
+from gqvae.learn.revival import OCCURRENCES, Move, exchange, match, mean_latents, plan
 
 STRINGS = ["ab", "cd", "xy", "ab", "a"]
 TOKENIZED = [(["ab", "cd"], 10.0), (["ab", "a"], 2.0), (["xy"], 1.0)]
@@ -102,6 +102,30 @@ def test_a_code_moves_to_where_its_string_ends(quantizer: str) -> None:
         latent = model.quantizer.project(model.encode(as_tensor(["abcd"]))[0, -1])
     assert F.cosine_similarity(model.quantizer.codes[0], latent, dim=0) > 0.8
     assert not torch.equal(model.quantizer.codes[0], latent)
+
+
+@pytest.mark.parametrize("quantizer", ["fsq", "lookup_free", "residual", "product", "bridge"])
+def test_codes_that_cannot_move_are_given_strings_where_they_are(quantizer: str) -> None:
+    model = new_model(quantizer, codes=40)
+    sample = Sample([" show", "ed", "ing", " a"], [5.0, 4.0, 3.0, 2.0], bytes=44.0)
+    said, before = spelled_by(model), {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    given = exchanged(model, None, 0.5, sample)
+    changed = [code for code, strings in enumerate(zip(given.strings(), said, strict=True)) if strings[0] != strings[1]]
+    assert 0 < len(changed) <= model.quantizer.size / 2
+    assert given.unsaid.tolist() == changed  # so that the decoder learns to say them
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("at_once", [2_048, 2])
+def test_strings_go_to_the_codes_nearest_to_them(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each latent lies on a code, so the nearest of all together are these."""
+    monkeypatch.setattr("gqvae.learn.revival.MATCHED", at_once)
+    quantizer = new_model("fsq", codes=40).quantizer
+    quantizer.project = quantizer.points().__getitem__  # latents are named by the code that they lie on
+    moves = [Move(3, "three"), Move(8, "eight"), Move(30, "thirty"), Move(21, "one")]
+    latents = torch.tensor([8, 3, 21, 30])
+    found = {move.string: move.code for move in match(quantizer, moves, latents)}
+    assert found == {"three": 8, "eight": 3, "thirty": 21, "one": 30}
 
 
 def test_without_a_lexicon_codes_stand_for_what_the_decoder_says() -> None:

@@ -123,8 +123,8 @@ def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) ->
         ("marginal", "cosine", "needs"),
         ("marginal", "ema", "needs"),
         ("gates", "gradient", "reservoir"),
-        ("marginal", "gumbel", "auto"),
-        ("marginal", "residual", "auto"),
+        ("marginal", "gumbel", "needs"),
+        ("marginal", "residual", "needs"),
         ("marginal", "soft_topk", "none"),
     ],
 )

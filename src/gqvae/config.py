@@ -109,9 +109,9 @@ class QuantizerConfig:
     """Share of training after which the codebook is left to settle."""
     revive_share: float = 0.25
     """Largest share of the codebook replaced at once."""
-    revival: Literal["auto", "needs", "reservoir", "none"] = "auto"
-    """needs: codes go to the spans the segmentation pays most for; reservoir: the paper's farthest latents; none: they
-    stay. auto: needs, or none where the codes cannot be moved one by one."""
+    revival: Literal["needs", "reservoir", "none"] = "needs"
+    """needs: codes go to the spans the segmentation pays most for, or, where codes cannot move one by one, stand for
+    them from where they are; reservoir: the paper's farthest latents; none: nothing of this."""
     reservoir_size: int = 32_768
     reservoir_per_step: int = 512
 
@@ -124,7 +124,7 @@ class QuantizerConfig:
         at_most(self, MOST, "warmup_steps", "revive_every", "reservoir_size", "reservoir_per_step")
         share(self, "revive_until", "revive_share")
         one_of(self, "start", ("latents", "kmeans"))
-        one_of(self, "revival", ("auto", "needs", "reservoir", "none"))
+        one_of(self, "revival", ("needs", "reservoir", "none"))
 
 
 @dataclass(frozen=True, kw_only=True)

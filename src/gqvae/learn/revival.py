@@ -4,7 +4,8 @@ The paper sets dead codes again from a reservoir of the latents with the largest
 marginal objective the error that is left is the price of tokens: two neighbouring tokens that could have been one, or a
 span no code spells. Both are counted in a segmentation (`gqvae.needs`) into the fewest strings that the codebook
 stands for; a code moves to the latents where such a span ends, and its decoder is held to that span until it
-says it (`Lexicon.unsaid`). What saves more takes the place of what saves less.
+says it (`Lexicon.unsaid`). What saves more takes the place of what saves less. Codes that cannot move, as those of a
+grid, stay where they are: of those that save least, one near these latents gets the span for its string.
 
 The segmentation that is counted is not the network's own but what its codebook makes possible: a code for a rare string
 is worth something from the moment it can say it, before the encoder has learned to find it.
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from gqvae.learn.data import Sample
@@ -34,6 +36,8 @@ OCCURRENCES = 8
 """Times that a span occurs whose latents are averaged for the place of a code."""
 NOISE = 0.3
 """Added to a placed code, relative to the spread of latents: it must not coincide with the code already there."""
+MATCHED = 2_048
+"""Strings matched to codes at once: time grows with the cube."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,11 @@ def exchange(
         ]
         moves = plan(strings, tokenized, usage, longest, most, _missing(sample, tokenized, target))
         if moves:
-            latents = mean_latents(model, [move.string for move in moves], tokenized, longest)
-            _place(quantizer, moves, latents, generator)
+            latents = mean_latents(model, [move.string for move in moves], tokenized, longest).to(quantizer.device)
+            if quantizer.movable:
+                _place(quantizer, moves, latents, generator)
+            else:
+                moves = match(quantizer, moves, latents)
             moved = {move.code: move.string for move in moves}
             strings = [moved.get(code, string) for code, string in enumerate(strings)]
     return Lexicon.of(strings, decoded, longest, quantizer.device)
@@ -150,6 +157,23 @@ def mean_latents(model: GQVAE, strings: Sequence[str], tokenized: Segmentation, 
 
 def _place(quantizer: Quantizer, moves: Sequence[Move], latents: Tensor, generator: torch.Generator) -> None:
     spread = latents.std() if latents.numel() > 1 else torch.ones(())
-    noisy = latents + NOISE * spread * torch.randn(latents.shape, generator=generator)
-    device = quantizer.device
-    quantizer.replace(torch.tensor([move.code for move in moves], device=device), noisy.to(device))
+    noise = torch.randn(latents.shape, generator=generator)
+    rows = torch.tensor([move.code for move in moves], device=quantizer.device)
+    quantizer.replace(rows, latents + NOISE * spread * noise.to(latents.device))
+
+
+@torch.no_grad()
+def match(quantizer: Quantizer, moves: Sequence[Move], latents: Tensor) -> list[Move]:
+    """The same codes and the same strings, each string to a code near its latent, for codes that cannot move.
+
+    All strings together lie as near as can be: an assignment problem, in parts of at most `MATCHED`.
+    """
+    projected = quantizer.project(latents)
+    matched: list[Move] = []
+    for start in range(0, len(moves), MATCHED):
+        part = moves[start : start + MATCHED]
+        codes = torch.tensor([move.code for move in part], device=latents.device)
+        nearness = quantizer.similarity(projected[start : start + MATCHED])[:, codes]
+        strings, places = linear_sum_assignment(nearness.cpu().numpy(), maximize=True)
+        matched += [Move(part[place].code, part[string].string) for string, place in zip(strings, places, strict=True)]
+    return matched

@@ -121,7 +121,6 @@ class Trainer:
             usage=torch.zeros(model.quantizer.size, device=device), lexicon=None,
         )  # fmt: skip
         self.reservoir = reservoir
-        self.revival = registry.revival(quantizer)
         self.batches = Batches(run.table, settings.count_exponent, settings.batch_symbols)
         # fixed, whatever the generator has been through: a resumed run measures on the same sample
         self.measured = Sample.of(run.measured, MEASURE_PRETOKENS, torch.Generator().manual_seed(self.config.seed))
@@ -178,7 +177,7 @@ class Trainer:
             codes, weights = outcome.assigned
             self.model.quantizer.assign(outcome.latents, codes, weights)
             self.state.usage.index_add_(0, codes.flatten(), weights.flatten())
-            if self.revival == "reservoir":
+            if self.config.quantizer.revival == "reservoir":
                 self.reservoir.offer(outcome.latents, outcome.errors)
         self.window.append(replace(outcome, latents=outcome.latents[:0], errors=outcome.errors[:0], assigned=None))
 
@@ -193,10 +192,10 @@ class Trainer:
             state.movement = health.movement(state.places, health.places(self.model.quantizer))
         if since == 0:
             self.model.quantizer.start(self.reservoir.latents, state.generator)
-        if self.revival == "none":
+        if quantizer.revival == "none":
             self.reservoir.empty()
             state.lexicon = read(self.model)
-        elif self.revival == "needs":
+        elif quantizer.revival == "needs":
             self.reservoir.empty()
             sample = Sample.of(self.run.table, self.config.training.sample_pretokens, state.generator)
             share, target = 0.0 if settled else quantizer.revive_share, self.config.objective.target_bytes_per_token

@@ -48,6 +48,7 @@ ARMS = {
     "residual": _quantizer("residual", "residual, nested dropout"),
     "product": _quantizer("product", "product, decorrelated (FQGAN)"),
     "fsq": _quantizer("fsq", "FSQ"),
+    "fsq-still": _quantizer("fsq", "FSQ, strings as they come (as published)", "quantizer.revival=none", costed=False),
     "lookup_free": _quantizer("lookup_free", "lookup-free (LFQ)"),
     "wetok": _quantizer("lookup_free", "grouped lookup-free (WeTok)", "quantizer.options.groups=2"),
     "paper": _paper("the paper: gates, Euclidean, reservoir"),

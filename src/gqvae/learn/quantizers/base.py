@@ -88,10 +88,10 @@ class Quantizer(nn.Module):
     @classmethod
     def check(cls, config: Config, options: Any) -> None:
         """Raise GqvaeError for settings that cannot work together."""
-        if not cls.movable and config.quantizer.revival in ("needs", "reservoir"):
+        if not cls.movable and config.quantizer.revival == "reservoir":
             raise GqvaeError(
-                f"quantizer.revival={config.quantizer.revival} moves single codes, and those of "
-                f"{config.quantizer.name} do not move by themselves: leave it at auto"
+                f"quantizer.revival=reservoir moves single codes, and those of {config.quantizer.name} do not move by "
+                "themselves: there are needs and none"
             )
         default = cls.Options()
         for name in cls.of_gates:

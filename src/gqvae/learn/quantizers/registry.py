@@ -9,7 +9,7 @@ A package registers one by an entry point of the group `gqvae.quantizers`, whose
 import inspect
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from gqvae.config import Config, QuantizerConfig
 from gqvae.errors import GqvaeError
@@ -77,13 +77,6 @@ def options_of(config: QuantizerConfig) -> Any:
 def check(config: Config) -> None:
     """Raise GqvaeError for a quantizer that does not exist, has no such options, or does not go with the rest."""
     quantizer_class(config.quantizer.name).check(config, options_of(config.quantizer))
-
-
-def revival(config: QuantizerConfig) -> Literal["needs", "reservoir", "none"]:
-    """How codes are moved, `auto` resolved."""
-    if config.revival == "auto":
-        return "needs" if quantizer_class(config.name).movable else "none"
-    return config.revival
 
 
 def make_quantizer(config: QuantizerConfig, size: int, width: int) -> Quantizer:
