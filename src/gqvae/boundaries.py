@@ -82,13 +82,13 @@ class Boundaries:
         self._word = numpy.array([kind in "LNAO" for kind in names])
         self._alone = numpy.array([kind in rules.alone for kind in names]) if rules.alone else None
 
-    def cuts(self, texts: bytes, starts: "Places") -> "Mask":
-        """(n,): whether a pretoken certainly begins at this byte. starts: where each text begins."""
+    def cuts(self, texts: bytes, starts: "Places") -> "NDArray[numpy.int64]":
+        """(n,): the bytes where a pretoken certainly begins. starts: where each text begins."""
         import numpy
 
-        kinds = self._kinds_of(texts)
-        begins = numpy.zeros(len(texts), bool)
-        begins[starts] = True
+        kinds, places = self._characters(texts)
+        begins = numpy.zeros(len(kinds), bool)
+        begins[_rank(places, starts)] = True
         found = begins.copy()
         found[1:] |= self._cut[_pairs_of(kinds)]
         if self._space is not None:  # in patterns of words a pretoken also begins at a space before something else
@@ -98,38 +98,43 @@ class Boundaries:
                 alone = self._alone[kinds]
                 alone[1:] &= word[:-1] | begins[1:]
                 found[1:] |= alone[:-1] & word[1:]
-        return found
+        return numpy.flatnonzero(found) if places is None else places[found]
 
     def uncertain(self, parts: bytes, starts: "Places") -> "Mask":
-        """(n,): whether there may or may not be a boundary before this byte. starts: where each part begins."""
+        """(n,): whether there may or may not be boundaries within each of n parts. starts: where each begins."""
         import numpy
 
-        pairs = _pairs_of(self._kinds_of(parts))
-        found = numpy.zeros(len(parts), bool)
+        kinds, places = self._characters(parts)
+        firsts = _rank(places, starts)
+        pairs = _pairs_of(kinds)
+        found = numpy.zeros(len(kinds), bool)
         found[1:] = ~self._join[pairs]
-        lead = numpy.frombuffer(parts, numpy.uint8)[starts]
-        second = numpy.asarray(starts) + 1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)
-        second = second[second < len(parts)]
-        found[second] = ~self._first[pairs[second - 1]]
-        found[starts] = False
-        return found
+        seconds = numpy.asarray(firsts) + 1
+        seconds = seconds[seconds < len(kinds)]
+        found[seconds] = ~self._first[pairs[seconds - 1]]
+        found[firsts] = False
+        return numpy.logical_or.reduceat(found, firsts)
 
-    def _kinds_of(self, texts: bytes) -> "Kinds":
-        """(n,): the kind of the character that each byte belongs to."""
+    def _characters(self, texts: bytes) -> "tuple[Kinds, NDArray[numpy.int64] | None]":
+        """(n,): the kind of each character, and the byte where it begins; None where each has one byte."""
         import numpy
 
         data = numpy.frombuffer(texts, numpy.uint8)
         if texts.isascii():
-            return numpy.take(self._kinds, data)
-        characters = numpy.take(self._kinds, numpy.frombuffer(texts.decode().encode("utf-32-le"), "<u4"))
-        first = (data & 0xC0) != 0x80
-        return numpy.take(characters, numpy.cumsum(first) - 1)
+            return numpy.take(self._kinds, data), None
+        kinds = numpy.take(self._kinds, numpy.frombuffer(texts.decode().encode("utf-32-le"), "<u4"))
+        return kinds, numpy.flatnonzero((data & 0xC0) != 0x80)
 
 
 @cache
 def boundaries(pattern: str) -> Boundaries | None:
     """None for "none", which has no boundaries. Raises GqvaeError for an unknown pattern."""
     return None if compiled_pattern(pattern) is None else Boundaries(pattern)
+
+
+def _rank(places: "NDArray[numpy.int64] | None", starts: "Places") -> "Places":
+    """The number of the character that begins at each of `starts`."""
+    return starts if places is None else places.searchsorted(starts)
 
 
 def _pairs_of(kinds: "Kinds") -> "Kinds":

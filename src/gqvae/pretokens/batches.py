@@ -82,6 +82,4 @@ def _last_boundary(part: bytes, pattern: str) -> int:
     known = boundaries(pattern)
     if known is None:
         return 0
-    found = known.cuts(b"\n" + part, [0])[1:]
-    found[:1] = False  # that is where `part` begins
-    return int(found.nonzero()[0].max(initial=0))
+    return max(0, int(known.cuts(b"\n" + part, [0])[-1]) - 1)

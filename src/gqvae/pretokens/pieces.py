@@ -34,7 +34,7 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     settled = numpy.diff(starts) <= window
     known = boundaries(pattern)
     if known and data:
-        settled &= ~numpy.logical_or.reduceat(known.uncertain(data, starts[:-1]), starts[:-1])
+        settled &= ~known.uncertain(data, starts[:-1])
     if settled.all():
         return found
     places = numpy.flatnonzero(~settled)
@@ -56,7 +56,7 @@ def _counted(data: bytes, bounds: list[int], pattern: str) -> Counts:
     import pyarrow
 
     known = boundaries(pattern)
-    starts = bounds[:-1] if known is None else numpy.flatnonzero(known.cuts(data, bounds[:-1]))
+    starts = bounds[:-1] if known is None else known.cuts(data, bounds[:-1])
     offsets = numpy.append(starts, len(data)).astype(numpy.int64)
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(data)]
     parts = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(offsets) - 1, buffers)
