@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gqvae import cli
-from gqvae.streams import split_stream, unescape
+from gqvae.patterns import PATTERNS
+from gqvae.streams import encode_stream, ids_of_lines, split_stream, unescape
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
@@ -28,6 +29,8 @@ AWKWARD = [
     "Once upon a time --\nthere was <|endoftext|> 日本 👩‍👩‍👧\r\n".encode(),
     b"x" * 3000,
 ]
+
+PARTS = [b" ", b"\n", b"a", b"b", b"1", b"'s", b". ", b"x" * 50, "é".encode(), "日本".encode(), b"\xff", b"\xc3"]
 
 
 class Result(NamedTuple):
@@ -155,7 +158,44 @@ class Drip(io.RawIOBase):
 
 @given(data=st.text("ab").map(str.encode), between=st.text("ab", min_size=1, max_size=4), step=st.integers(1, 5))
 def test_splitting_a_stream_equals_bytes_split(data: bytes, between: str, step: int) -> None:
-    assert list(split_stream(Drip(data, step), between.encode())) == data.split(between.encode())
+    found = [b"".join(parts) for parts in split_stream(Drip(data, step), between.encode())]
+    assert found == data.split(between.encode())
+    assert [b"".join(parts) for parts in split_stream(Drip(data, step), None)] == [data]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.lists(st.sampled_from(PARTS)).map(b"".join), step=st.integers(1, 5))
+def test_a_stream_gives_the_ids_of_the_whole(
+    data: bytes, step: int, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gqvae.streams._CHUNK", 12)
+    vocabulary = Vocabulary((b"ab", b" ab", "é".encode(), b". ", b"\n\n"))
+    tokenizer = Tokenizer(vocabulary, [-9.0] * 256 + [-1.0] * 5, pattern, "streamed")
+    document = next(split_stream(Drip(data, step), None))
+    ids = [index for found in encode_stream(tokenizer, document) for index in found]
+    assert ids == tokenizer.encode(data)
+    lines = b" ".join(b"%d" % index for index in ids) + b"\n"
+    found = list(ids_of_lines(io.BytesIO(lines + b" 007\t8 \n\n9")))
+    assert {number for number, _ in found} == {1, 2, 3, 4}
+    assert [index for number, some in found for index in some if number == 1] == ids
+    assert [index for number, some in found for index in some if number > 1] == [7, 8, 9]
+
+
+def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(
+    tok: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("patterns.UNBROKEN", 2_000), ("streams._CHUNK", 500), ("documents._BLOCK", 500)):
+        monkeypatch.setattr(f"gqvae.{name}", value)
+    monkeypatch.setattr("gqvae.documents.LONG", 1_000)
+    path = tmp_path / "letters.txt"
+    path.write_bytes(b"x" * 5_000)
+    for arguments in (["count", str(path), "--out", str(tmp_path / "t")],
+                      ["encode", tok, str(path), "--out", str(tmp_path / "shards")], ["encode", tok]):  # fmt: skip
+        refused = call(*arguments, stdin=path.read_bytes())
+        assert refused.status == 1
+        assert "over 2,000 bytes of text without a place" in refused.err
+    assert call("encode", tok, stdin=b"x yz" * 5_000).status == 0
 
 
 def test_separators_may_hold_escapes() -> None:

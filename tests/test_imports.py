@@ -21,6 +21,7 @@ TRAINING = TORCH | set(TRAINS)
 # Each stage may know the ones before it, never the ones after.
 ORDER = [
     "gqvae.errors",
+    "gqvae.machine",
     "gqvae.files",
     "gqvae.cluster",
     "gqvae.documents",

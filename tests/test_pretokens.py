@@ -25,7 +25,7 @@ from gqvae.patterns import NEWER, _pieces_by_span, split_text
 from gqvae.pretokens import PATTERNS, Counting, PretokenTable, count_pretokens, cut, split
 from gqvae.pretokens.batches import safe_blocks
 from gqvae.pretokens.pieces import Counts
-from gqvae.pretokens.tally import LEAST_MEMORY, Tally
+from gqvae.pretokens.tally import LEAST_MEMORY, MEMORY, Tally
 
 NAMES = sorted(PATTERNS)
 REGEXES = [name for name in NAMES if PATTERNS[name] is not None]
@@ -319,6 +319,12 @@ def test_too_little_memory_and_a_failing_engine_are_said(monkeypatch: pytest.Mon
     monkeypatch.setattr(Tally, "_spill", damage)
     with pytest.raises(GqvaeError, match="adding up what was counted failed"):
         Counting().table(["some text"], "gpt2", 16)
+
+
+def test_memory_for_counting_is_by_default_half_of_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there_is, memory in ((None, MEMORY), (10**12, MEMORY), (10**9, 5 * 10**8), (10**6, LEAST_MEMORY)):
+        monkeypatch.setattr("gqvae.machine.memory", lambda there_is=there_is: there_is)
+        assert Tally()._memory == Tally(memory)._memory
 
 
 def test_the_corpus_hash_sees_order_and_document_ends() -> None:

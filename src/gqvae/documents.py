@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gqvae.errors import GqvaeError
 
-LONG = 1 << 26
+LONG = 1 << 24
 """Bytes from which on a document is long."""
 _BLOCK = 1 << 20  # bytes of a block
 

@@ -30,7 +30,10 @@ from gqvae.tokenizer import Tokenizer
 
 SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
+PROCESS = 350_000_000
+"""Bytes of memory that a process takes at most, with a document of a few megabytes."""
 _BATCH_BYTES = 1 << 19  # with its ids it fits into a pipe between processes
+_MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,8 @@ def _whole(parts: Iterable[Encoded]) -> Iterator[Encoded]:
     """The parts of a long document put together: a row of Parquet is written at once."""
     held: Encoded | None = None
     for part in parts:
+        if held and len(held.ids) > _MOST_IN_ROW:
+            raise GqvaeError(f"a document of over {_MOST_IN_ROW:,} tokens is too long for Parquet: take the format bin")
         if held:
             held.ids.extend(part.ids)
             held.lengths[-1] += part.lengths[0]
@@ -288,8 +293,6 @@ def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
 
         def write(part: Encoded) -> None:
-            if len(part.ids) >= 1 << 31:
-                raise GqvaeError(f"a document of {len(part.ids):,} tokens is too long for Parquet: take the format bin")
             offsets = numpy.cumsum([0, *part.lengths], dtype=numpy.int32)
             column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids, maker.dtype)))
             file.write_table(pyarrow.table([column], schema=schema))

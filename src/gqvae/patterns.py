@@ -58,6 +58,9 @@ NEWER = re.compile(f"[{_NEWER_BELOW}{_NEWER_ABOVE}]")
 _MAYBE_NEWER = re.compile(rf"[{_NEWER_BELOW}\U00010000-\U0010ffff]")
 _UNASSIGNED = "\ufdd0"  # a noncharacter: unassigned for ever, neither letter, number nor space
 
+UNBROKEN = 1 << 24
+"""The most bytes of text without a boundary that are held where text of any length is read."""
+
 # In patterns of words a pretoken begins at a space that a non-space follows, and no match before it depends on what
 # comes after that space. So text can be cut there without the pattern, which is slow, and every word remembered.
 WORD_START = re.compile(r" (?=\S)")
@@ -130,6 +133,15 @@ def text_blocks(text: str, pattern: str, size: int) -> Iterator[str]:
         yield text[start : found.start()]
         start = found.start()
     yield text[start:]
+
+
+def check_broken(size: int, pattern: str) -> None:
+    """Raises GqvaeError where `size` bytes of text have no boundary yet and more than UNBROKEN would be held."""
+    if size > UNBROKEN:
+        raise GqvaeError(
+            f"over {UNBROKEN:,} bytes of text without a place where the pattern {pattern!r} surely cuts: a document "
+            "is encoded and counted part by part, and so long a part is refused; break it up, or into documents"
+        )
 
 
 def split_text(text: str, pattern: str) -> list[str]:

@@ -59,10 +59,16 @@ Ids = Annotated[int | None, typer.Option(min=258, help="Ids of the tokenizer, ev
 
 
 Memory = Annotated[
-    str,
-    typer.Option(metavar="SIZE", help="For counting, about, as in 500MB; more distinct pretokens wait on disk."),
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="For counting, about, as in 500MB; more distinct pretokens wait on disk. "
+        "Default: 2GB, or half of what this process may have if that is less.",
+    ),
 ]
-CountingThreads = Annotated[int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core.")]
+CountingThreads = Annotated[
+    int | None, typer.Option(min=1, help="Threads that count the corpus. Default: one a core, or what memory allows.")
+]
 
 OnEngine = Annotated[
     Engine, typer.Option("--engine", help="local, or ray: a Ray cluster (RAY_ADDRESS; else one on this machine).")

@@ -31,7 +31,9 @@ def encode(
         str, typer.Option(metavar="NAME", help="The special token after every document; '': nothing.")
     ] = "<|endoftext|>",
     shard_bytes: Annotated[int, typer.Option(min=1, help="The most text in a shard.")] = 1 << 28,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: one a core, or what memory allows.")
+    ] = None,
     engine: OnEngine = Engine.local,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
     separator: Annotated[
@@ -56,10 +58,9 @@ def encode(
     elif not corpus:
         raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
     else:
-        import os
-
+        from gqvae import machine
         from gqvae.cluster import ray_map
-        from gqvae.encoding import encode_corpus
+        from gqvae.encoding import PROCESS, encode_corpus
         from gqvae.terminal import progress, say
         from gqvae.tokenizer import load
 
@@ -67,7 +68,7 @@ def encode(
         made = encode_corpus(
             load(tokenizer), progress("encoding", text.streamed()), out,
             end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
-            workers=workers or os.cpu_count() or 1, map=ray_map if engine is Engine.ray else None,
+            workers=workers or machine.workers(PROCESS), map=ray_map if engine is Engine.ray else None,
         )  # fmt: skip
         report_skips(text)
         documents, tokens, size = (
@@ -77,37 +78,34 @@ def encode(
 
 
 def _encode_stdin(tokenizer: str, separator: str | None) -> None:
-    from gqvae.streams import split_stream
+    from gqvae.streams import encode_stream, split_stream
     from gqvae.tokenizer import load
 
     between = _between(separator)
     model = load(tokenizer)
     for document in split_stream(sys.stdin.buffer, between):
-        sys.stdout.write(" ".join(map(str, model.encode(document))) + "\n")
+        gap = ""
+        for ids in filter(None, encode_stream(model, document)):
+            sys.stdout.write(gap + " ".join(map(str, ids)))
+            gap = " "
+        sys.stdout.write("\n")
 
 
 def decode(tokenizer: Tok, separator: Between = None) -> None:
     """Decode lines of ids, the inverse of encode."""
+    from gqvae.streams import ids_of_lines
     from gqvae.tokenizer import load
 
     between = _between(separator)
     model = load(tokenizer)
     out = sys.stdout.buffer
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    begun = 1
+    for number, ids in ids_of_lines(sys.stdin.buffer):
         if number > 1 and between is None:
             raise GqvaeError("stdin holds several lines of ids: say with --separator what to write between them")
-        try:
-            ids = [_id(word) for word in line.split()]
-        except ValueError as error:
-            raise GqvaeError(f"stdin, line {number}: not a line of ids: {error}") from error
-        out.write((between or b"") * (number > 1) + model.decode_bytes(ids))
+        out.write((between or b"") * (number > begun) + model.decode_bytes(ids))
+        begun = number
     out.flush()
-
-
-def _id(word: bytes) -> int:
-    if not word.isdigit():  # int() would take "+5" and "2_0" too
-        raise ValueError(f"{word!r} is no id")
-    return int(word)
 
 
 def _between(separator: str | None) -> bytes | None:

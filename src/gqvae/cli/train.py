@@ -73,7 +73,7 @@ def train(
     field: Field = "text",
     on_error: BadDocuments = OnError.fail,
     workers: CountingThreads = None,
-    memory: Memory = "2GB",
+    memory: Memory = None,
     engine: OnEngine = Engine.local,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
@@ -121,7 +121,7 @@ def count(
     field: Field = "text",
     on_error: BadDocuments = OnError.fail,
     workers: CountingThreads = None,
-    memory: Memory = "2GB",
+    memory: Memory = None,
     engine: OnEngine = Engine.local,
 ) -> None:
     """Count the pretokens of a corpus.
@@ -137,11 +137,12 @@ def count(
     terminal.say(f"{distinct:,} distinct pretokens: {out}")
 
 
-def _counting(workers: int | None, memory: str, engine: Engine) -> "Counting":
+def _counting(workers: int | None, memory: str | None, engine: Engine) -> "Counting":
     from gqvae.cluster import ray_map
     from gqvae.pretokens import Counting
 
-    return Counting(workers, size_in_bytes(memory), ray_map if engine is Engine.ray else None)
+    size = None if memory is None else size_in_bytes(memory)
+    return Counting(workers, size, ray_map if engine is Engine.ray else None)
 
 
 def distill(

@@ -7,6 +7,7 @@ from gqvae.boundaries import boundaries
 from gqvae.corpus import TextHash
 from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
+from gqvae.patterns import check_broken
 
 _BLOCK = 1 << 20  # characters of a block of a long document
 _BATCH = 1 << 20  # bytes of a batch: fits the processor's cache with all that is made of it
@@ -60,7 +61,8 @@ class Batches:
 def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
     """Cut a document, which comes in parts of whole characters, into blocks that split by themselves into its pieces.
 
-    A block ends at the last certain boundary of a part; one that has none waits for the next.
+    A block ends at the last certain boundary of a part; one that has none waits for the next. Raises GqvaeError where
+    more than `UNBROKEN` bytes would wait.
     """
     waiting: list[bytes] = []
     for part in parts:
@@ -69,6 +71,7 @@ def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
             waiting = [part[end:]]
         else:
             waiting.append(part)
+            check_broken(sum(map(len, waiting)), pattern)
     if waiting:
         yield b"".join(waiting)
 

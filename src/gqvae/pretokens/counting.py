@@ -1,6 +1,5 @@
 """Counting a corpus: its batches, shared out to threads or machines, added up."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from gqvae import machine
 from gqvae.documents import Document
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
 from gqvae.pretokens.table import PretokenTable, write_table
 from gqvae.pretokens.tally import Tally
+
+_THREAD = 100_000_000  # bytes that a thread and what it counts take at most
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -32,8 +34,9 @@ class CountingMap(Protocol):
 class Counting:
     """How to count. The table is the same whatever is chosen.
 
-    workers: threads, None for one a core (Arrow and numpy, which do nearly all the work, run side by side in them).
-    memory: bytes, about, for what is counted; more distinct pretokens wait on disk. None: 2 GiB.
+    workers: threads, None for one a core or what memory allows (Arrow and numpy, which do nearly all the work, run
+        side by side in them).
+    memory: bytes, about, for what is counted; more distinct pretokens wait on disk. None: as `Tally` does.
     map: counts the batches in the place of threads, for example on other machines.
     progress: called with the bytes of each batch of about a MiB, when the next one is read.
     """
@@ -67,7 +70,7 @@ class Counting:
         compiled_pattern(pattern)
         cut(b"", window)  # an unknown pattern or a bad window is told here, not by a thread
         corpus = Batches(documents, pattern)
-        counted = self.map or partial(map_in_threads, workers=self.workers or os.cpu_count() or 1)
+        counted = self.map or partial(map_in_threads, workers=self.workers or machine.workers(_THREAD))
         for found in counted(partial(count_pieces, pattern=pattern, window=window), self._watched(corpus)):
             tally.add(found)
         return corpus.provenance()

@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gqvae import machine
 from gqvae.errors import GqvaeError
 from gqvae.files import scratch
 from gqvae.pretokens.pieces import Counts
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
-MEMORY = 1 << 31
-"""Bytes of memory for counting, if nothing else is said."""
+MEMORY = 2_000_000_000
+"""Bytes of memory for counting, if nothing else is said and that is no more than half of what the process may have."""
 LEAST_MEMORY = 400_000_000
 _MOST = (1 << 63) - 1  # what an int64 holds
 _PENDING = 1 << 20  # strings to wait for at least before they are added up
@@ -36,7 +37,8 @@ class Tally:
     memory, adds those up at the end: the result is the same. The files go at the end of the `with` block.
 
     Args:
-        memory: in bytes, about; at least LEAST_MEMORY.
+        memory: in bytes, about; at least LEAST_MEMORY. By default MEMORY, or half of what the process may have if that
+            is less.
         folder: where to put the files; by default where temporary files go.
 
     Raises:
@@ -44,7 +46,7 @@ class Tally:
     """
 
     def __init__(self, memory: int | None = None, folder: Path | None = None) -> None:
-        memory = MEMORY if memory is None else memory
+        memory = _default_memory() if memory is None else memory
         if memory < LEAST_MEMORY:
             raise GqvaeError(f"{memory:,} bytes of memory are too few to count in: give at least {LEAST_MEMORY:,}")
         self._memory = memory - _LIBRARIES  # for strings and counts
@@ -76,12 +78,15 @@ class Tally:
     def rows(self) -> "Iterator[pyarrow.Table]":
         """The distinct strings, `piece`, most frequent first and equally frequent ones by bytes, and their `count`, in
         tables of ROWS rows, the last shorter."""
+        import pyarrow
+
         if self._parts or not self._spilled:
             self._add_up()
         if not self._spilled:
             return self._rows_in_memory()
         if self._parts:
             self._spill()
+        pyarrow.default_memory_pool().release_unused()  # DuckDB has its own
         return self._spilled.rows()
 
     def _add_up(self) -> None:
@@ -102,7 +107,7 @@ class Tally:
     def _spill(self) -> None:
         if self._spilled is None:
             folder = self._open.enter_context(scratch(self._folder, _SCRATCH))
-            self._spilled = self._open.enter_context(closing(Spill(folder, self._memory * 2 // 3)))
+            self._spilled = self._open.enter_context(closing(Spill(folder, self._memory // 2)))
         self._spilled.add(*self._parts)
         self._parts, self._distinct = [], 0
 
@@ -115,6 +120,10 @@ class Tally:
         order = pyarrow.compute.sort_indices(table, sort_keys=[("count", "descending"), ("piece", "ascending")])
         for start in range(0, len(table), ROWS):
             yield table.take(order[start : start + ROWS])
+
+
+def _default_memory() -> int:
+    return max(LEAST_MEMORY, min(MEMORY, (machine.memory() or 2 * MEMORY) // 2))
 
 
 def _size(found: Counts) -> int:

@@ -1,0 +1,48 @@
+"""What the machine lets this process have."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that this process may have by its control groups, its limits and the machine; None: unknown.
+
+    root: where to look for `proc` and `sys`.
+    """
+    return min((*_of_control_groups(root), *_of_limits(), *_of_machine()), default=None)
+
+
+def workers(each: int) -> int:
+    """One a core, but no more than may have `each` bytes of memory; at least 1."""
+    cores, bytes_ = os.cpu_count() or 1, memory()
+    return cores if bytes_ is None else max(1, min(cores, bytes_ // each))
+
+
+def _of_control_groups(root: Path) -> Iterator[int]:
+    """Of both versions. A container may show its group's path as it is outside: its own is then the last place read."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                folder = root / "sys/fs/cgroup" / controllers / path.lstrip("/")
+                file = "memory.limit_in_bytes" if controllers else "memory.max"
+                for place in (folder, *folder.parents):
+                    with suppress(OSError, ValueError):  # no such group, or no limit: "max"
+                        yield int((place / file).read_text())
+
+
+def _of_limits() -> Iterator[int]:
+    with suppress(ImportError):  # Windows
+        import resource
+
+        for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            soft, _ = resource.getrlimit(limit)
+            if soft != resource.RLIM_INFINITY:
+                yield soft
+
+
+def _of_machine() -> Iterator[int]:
+    with suppress(AttributeError, ValueError):  # Windows
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
