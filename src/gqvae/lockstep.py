@@ -7,6 +7,7 @@ longest of them.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from gqvae.automaton import State
@@ -29,37 +30,37 @@ class Lockstep:
         import numpy
 
         number = {id(state): index for index, state in enumerate(states)}
-        self._next = numpy.zeros((len(states), 256), numpy.int32)  # (S, 256)
-        self._first = numpy.zeros(len(states), numpy.int64)  # (S,) where the endings of a state begin
-        self._count = numpy.zeros(len(states), numpy.int64)  # (S,) how many there are
-        endings: list[tuple[int, float, int]] = []
-        for index, state in enumerate(states):
-            if index:
-                self._next[index] = self._next[number[id(state.shorter)]]
-                self._first[index], self._count[index] = len(endings), 1 + len(state.others)
-                endings += (state.ending, *state.others)
-            for byte, following in state.items():
-                self._next[index, byte] = number[id(following)]
-        starts, scores, ids = zip(*endings, strict=True)
-        self._starts = numpy.array(starts, numpy.int64)  # (E,) negative
-        self._scores = numpy.array(scores, numpy.float64)  # (E,)
-        self._ids = numpy.array(ids, numpy.int64)  # (E,)
+        shorter = numpy.array([0, *(number[id(state.shorter)] for state in states[1:])])
+        steps = [
+            (index, byte, number[id(next_)]) for index, state in enumerate(states) for byte, next_ in state.items()
+        ]
+        self._next = _transitions(shorter, numpy.array(steps))  # (S, 256)
+        counts = numpy.array([0, *(1 + len(state.others) for state in states[1:])])
+        self._count = counts  # (S,) how many endings a state has
+        self._first = counts.cumsum() - counts  # (S,) where they begin
+        endings = chain.from_iterable((state.ending, *state.others) for state in states[1:])
+        table = numpy.fromiter(endings, [("start", numpy.int64), ("score", numpy.float64), ("id", numpy.int64)])
+        self._starts = table["start"].copy()  # (E,) negative
+        self._scores = table["score"].copy()  # (E,)
+        self._ids = table["id"].copy()  # (E,)
 
     def ids(self, pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
         """The ids of the best segmentation of each piece."""
-        found: list[tuple[int, ...]] = [()] * len(pieces)
-        order = sorted(range(len(pieces)), key=lambda index: -len(pieces[index]))
-        for start in range(0, len(order), _GROUP):
-            group = order[start : start + _GROUP]
-            for index, ids in zip(group, self._segment([pieces[index] for index in group]), strict=True):
-                found[index] = ids
-        return found
-
-    def _segment(self, pieces: Sequence[bytes]) -> Iterator[tuple[int, ...]]:
-        """The ids of pieces that come longest first."""
         import numpy
 
+        found: list[tuple[int, ...]] = [()] * len(pieces)
         lengths = numpy.array(list(map(len, pieces)))
+        order = numpy.argsort(-lengths, kind="stable")
+        for start in range(0, len(order), _GROUP):
+            group = order[start : start + _GROUP]
+            indices = group.tolist()
+            ids = self._segment(list(map(pieces.__getitem__, indices)), lengths[group])
+            for index, ids_of_piece in zip(indices, ids, strict=True):
+                found[index] = ids_of_piece
+        return found
+
+    def _segment(self, pieces: Sequence[bytes], lengths: "NDArray[Any]") -> Iterator[tuple[int, ...]]:
+        """The ids of pieces that come longest first."""
         return self._trace(lengths, self._endings(pieces, lengths))
 
     def _endings(self, pieces: Sequence[bytes], lengths: "NDArray[Any]") -> "NDArray[numpy.int64]":
@@ -100,19 +101,35 @@ class Lockstep:
         import numpy
 
         longest, size = last.shape
-        ids = numpy.empty((size, longest), numpy.int64)  # of each piece, the last one first
-        ends, places, step = lengths.copy(), numpy.arange(size), 0
+        ids = numpy.empty((size, longest), numpy.int64)  # of each piece at the end of its row
+        ends, places, step = lengths.copy(), numpy.arange(size), longest
         counts = numpy.zeros(size, numpy.int64)
         places = places[ends > 0]
         while places.size:
+            step -= 1
             endings = last[ends[places] - 1, places]
             ids[places, step] = self._ids.take(endings)
             counts[places] += 1
             ends[places] += self._starts.take(endings)
             places = places[ends[places] > 0]
-            step += 1
-        for row, count in zip(ids, counts.tolist(), strict=True):
-            yield tuple(row[:count][::-1].tolist())
+        flat = tuple(ids[numpy.arange(longest) >= longest - counts[:, None]].tolist())
+        yield from (flat[start:end] for start, end in pairwise([0, *counts.cumsum().tolist()]))
+
+
+def _transitions(shorter: "NDArray[Any]", steps: "NDArray[Any]") -> "NDArray[numpy.int32]":
+    """(S, 256): the state after each byte: what `steps` (state, byte, next state) say, or else as after the shorter."""
+    import numpy
+
+    table = numpy.zeros((len(shorter), 256), numpy.int32)
+    first, after = 0, 1
+    while first < len(shorter):  # states whose shorter ones are all done
+        table[first:after] = table[shorter[first:after]]
+        begin, end = numpy.searchsorted(steps[:, 0], (first, after))
+        state, byte, following = steps[begin:end].T
+        table[state, byte] = following
+        waiting = numpy.flatnonzero(shorter[after:] >= after)
+        first, after = after, after + int(waiting[0]) if waiting.size else len(shorter)
+    return table
 
 
 def _longer(lengths: "NDArray[Any]") -> Iterator[int]:

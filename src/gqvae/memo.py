@@ -1,7 +1,7 @@
 """A bounded memory of a pure function of short strings."""
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 
 MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
@@ -29,16 +29,19 @@ class Memo(dict[str, Ids]):
         """The value of each key."""
         known = list(map(self.get, keys))
         missing = [index for index, value in enumerate(known) if value is None]
-        new = list(dict.fromkeys(map(keys.__getitem__, missing)))
+        unknown = list(map(keys.__getitem__, missing))
+        new = list(dict.fromkeys(unknown))
         found = dict(zip(new, self._compute(new), strict=True))
         values: list[Ids] = known  # type: ignore[assignment]  # once the missing ones are filled in
-        for index in missing:
-            values[index] = found[keys[index]]
+        for index, value in zip(missing, map(found.__getitem__, unknown), strict=True):
+            values[index] = value
         self._keep(found)
         return values
 
-    def _keep(self, found: Mapping[str, Ids]) -> None:
-        short = [(key, value) for key, value in found.items() if len(key) <= MEMO_KEY]
-        if len(self) + len(short) > MEMO_ENTRIES:
+    def _keep(self, found: dict[str, Ids]) -> None:
+        if max(map(len, found), default=0) > MEMO_KEY or len(found) > MEMO_ENTRIES:
+            short = ((key, value) for key, value in found.items() if len(key) <= MEMO_KEY)
+            found = dict(islice(short, MEMO_ENTRIES))
+        if len(self) + len(found) > MEMO_ENTRIES:
             self.clear()
-        self.update(short[:MEMO_ENTRIES])
+        self.update(found)

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, compress, islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -269,17 +269,15 @@ class Tokenizer:
         first, *words = WORD_START.split(text)
         return self._pretoken_ids.joined(split_text(first, self.pattern)), words
 
-    def _encode_words(self, words: list[str]) -> Iterator[tuple[int, ...]]:
+    def _encode_words(self, words: list[str]) -> list[tuple[int, ...]]:
         """The ids of each word, with a space before it. A pretoken begins there, so all are split at once."""
-        pieces = split_text("".join(f" {word}" for word in words), self.pattern)
-        ids_of_pieces = zip(map(len, pieces), self._pretoken_ids.values_of(pieces), strict=True)
-        for word in words:
-            size, ids = next(ids_of_pieces)
-            while size <= len(word):
-                more, others = next(ids_of_pieces)
-                size += more
-                ids += others
-            yield ids
+        pieces = split_text(" ".join(["", *words]), self.pattern)
+        values = self._pretoken_ids.values_of(pieces)
+        ids = tuple(chain.from_iterable(values))
+        word_ends = set(accumulate(map((1).__add__, map(len, words))))
+        ends_word = map(word_ends.__contains__, accumulate(map(len, pieces)))
+        ends = compress(accumulate(map(len, values)), ends_word)
+        return [ids[start:end] for start, end in pairwise(chain([0], ends))]
 
     def _segment(self, pretokens: list[str]) -> list[tuple[int, ...]]:
         return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])
