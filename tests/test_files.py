@@ -196,3 +196,21 @@ def test_digests_depend_on_the_content_alone(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "a").startswith("ba7816bf")  # the SHA-256 of "abc", from its standard
     with pytest.raises(GqvaeError, match="cannot read"):
         file_digest(tmp_path / "b")
+
+
+def test_json_is_read_in_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    for content, message in (
+        (b"[" * 100_000, "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"1" * 5000, "not valid"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(GqvaeError, match=rf"a\.json is {message}"):
+            read_json(path)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 4999)
+    with pytest.raises(GqvaeError, match=r"a\.json is larger than the 4999 bytes"):
+        read_json(path)
+    for nothing, message in ((tmp_path / "b", "cannot read"), (Path("/dev/zero"), "is not a file")):
+        with pytest.raises(GqvaeError, match=message):
+            read_json(nothing)

@@ -20,6 +20,7 @@ EXAMPLES = {
     "encode": 150,
     "export": 150,
     "filters": 30,
+    "portable": 60,
     "run_folder": 40,
     "settings": 150,
     "shards": 60,

@@ -211,10 +211,28 @@ def test_what_is_no_portable_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GqvaeError, match="is not a portable export"):
         load_portable(tmp_path / "unigram")
     foreign = build_huggingface(portable_bpe(toy(size=300), COUNTS)).to_str()
-    for text in ("{}", "[]", "not JSON", foreign.replace("ll|ve|re", "ll|ve"), foreign.replace('"Ġ"', '"Ж"')):
+    for text in ("{}", "[]", foreign.replace("ll|ve|re", "ll|ve"), foreign.replace('"Ġ"', '"Ж"')):
         (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
         with pytest.raises(GqvaeError, match="is not a portable export"):
             load_portable(tmp_path)
+
+
+def test_a_forged_export_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary, merges = good["model"]["vocab"], good["model"]["merges"]
+    (first, second), last = ("".join(pair) for pair in merges[:2]), max(vocabulary, key=vocabulary.__getitem__)
+    swapped = vocabulary | {first: vocabulary[second], second: vocabulary[first]}
+    for forged in ({"vocab": None}, {"vocab": "ab"}, {"vocab": vocabulary | {last: 10**9}}, {"vocab": swapped},
+                   {"merges": merges[::-1]}, {"merges": 1}, {"dropout": 0.5}, {"byte_fallback": True}):  # fmt: skip
+        (tmp_path / "tokenizer.json").write_text(json.dumps(good | {"model": good["model"] | forged}))
+        with pytest.raises(GqvaeError, match="is not a portable export"):
+            load_portable(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("[" * 100_000)
+    with pytest.raises(GqvaeError, match="is not valid JSON"):
+        load_portable(tmp_path)
+    monkeypatch.setattr("gqvae.files.MAX_FILE_BYTES", 1000)
+    with pytest.raises(GqvaeError, match="larger than the 1000 bytes"):
+        load_portable(folder)
 
 
 def test_damaged_counts_are_told(tmp_path: Path) -> None:

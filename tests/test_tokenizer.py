@@ -498,7 +498,7 @@ def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
 
 def test_file_size_and_kind_are_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SPECIAL.save(tmp_path)
-    monkeypatch.setattr(artifact, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("gqvae.files.MAX_FILE_BYTES", 1000)
     with pytest.raises(GqvaeError, match="larger than"):
         Tokenizer.load(tmp_path)
     with pytest.raises(GqvaeError, match="not a file"):

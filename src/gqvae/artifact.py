@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.errors import GqvaeError
-from gqvae.files import digest, replacing
+from gqvae.files import digest, read_bounded, replacing
 from gqvae.patterns import PATTERNS
 from gqvae.vocabulary import BYTES, MAX_IDS, Vocabulary
 
 FILE_NAME = "gqvae.json"
-MAX_FILE_BYTES = 512 * 2**20
 MAX_SAMPLES = 1000
 _FORMAT = "gqvae-tokenizer"
 _VERSION = 1
@@ -98,15 +97,7 @@ def _document(content: Content) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> Any:
-    try:
-        if not path.is_file():  # a pipe or a device could be read for ever
-            raise GqvaeError(f"{path} is not a file")
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise GqvaeError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise GqvaeError(f"{path} is larger than the {MAX_FILE_BYTES} bytes a tokenizer may have")
+    raw = read_bounded(path)
     try:
         return json.loads(raw.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:

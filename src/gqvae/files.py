@@ -20,6 +20,8 @@ except ImportError:  # Windows, where nothing keeps two processes out of one fol
 
 PARTIAL = ".partial"
 """Ends the name of what is not finished; here the name begins with a dot, too."""
+MAX_FILE_BYTES = 64 * 2**20
+"""The most bytes of a JSON file: parsed, a hostile one takes some twenty times as much memory."""
 LOCK = "lock"
 """The file that marks a folder as in use while a process holds a lock on it."""
 
@@ -167,13 +169,28 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises GqvaeError that names the file when it is missing or malformed."""
+    """Read a JSON file. Raises GqvaeError that names the file when it is missing, malformed or too large."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GqvaeError(f"cannot read {path}: {error.strerror}") from error
+        return json.loads(read_bounded(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise GqvaeError(f"{path} is not valid JSON: {error}") from error
+
+
+def read_bounded(path: Path) -> bytes:
+    """The content of a file that may be hostile, at most MAX_FILE_BYTES.
+
+    Raises GqvaeError that names the file when it is larger, none or cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
+            raise GqvaeError(f"{path} is not a file")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise GqvaeError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise GqvaeError(f"{path} is larger than the {MAX_FILE_BYTES} bytes such a file may have")
+    return content
 
 
 @contextmanager

@@ -16,9 +16,17 @@ from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
 from gqvae.export.chat import Settings
 from gqvae.export.choosing import Counts, choose, train_bpe
-from gqvae.export.huggingface import NOTE, byte_level_alphabet, check_huggingface, with_specials, write_huggingface
+from gqvae.export.huggingface import (
+    NOTE,
+    build_huggingface,
+    byte_level_alphabet,
+    check_huggingface,
+    with_specials,
+    write_huggingface,
+)  # fmt: skip
 from gqvae.export.parity import Proof, write_export
 from gqvae.export.tiktoken import gigatoken_runtimes, tiktoken_runtimes, write_tiktoken
+from gqvae.files import read_json
 from gqvae.patterns import PATTERNS, cut, split_text
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import BYTES, Vocabulary
@@ -192,12 +200,10 @@ def is_portable(folder: str | Path) -> bool:
 def load_portable(folder: str | Path) -> BPETokenizer:
     """A portable export, from its `tokenizer.json`. Raises GqvaeError if it is none of ours."""
     path = Path(folder) / "tokenizer.json"
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return _parsed(content, Path(folder).resolve().name)
-    except OSError as error:
-        raise GqvaeError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError, GqvaeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, GqvaeError) as error:
         raise GqvaeError(f"{path} is not a portable export ({error}): make one with --format portable") from error
 
 
@@ -210,4 +216,10 @@ def _parsed(content: Mapping[str, Any], name: str) -> BPETokenizer:
     specials = [token["content"] for token in content["added_tokens"]]
     tokens = sorted(content["model"]["vocab"], key=content["model"]["vocab"].__getitem__)
     learned = [bytes(byte_of[character] for character in token) for token in tokens if token not in specials][BYTES:]
-    return BPETokenizer(Vocabulary(tuple(learned), tuple(specials)), pattern, name)
+    tokenizer = BPETokenizer(Vocabulary(tuple(learned), tuple(specials)), pattern, name)
+    written = json.loads(build_huggingface(tokenizer).to_str())
+    found = {**content, "model": written["model"] | content["model"]}  # versions of tokenizers add what they leave out
+    changed = [part for part in ("model", "normalizer", "pre_tokenizer") if found[part] != written[part]]
+    if changed:
+        raise ValueError(f"its {changed[0]} is not what its tokens make of it")
+    return tokenizer
