@@ -20,8 +20,9 @@ from gqvae.config import SPECIALS
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.learn.alphabet import SymbolTable
-from gqvae.learn.data import Sample
+from gqvae.learn.data import Sample, as_tensor
 from gqvae.learn.distill import distill
+from gqvae.learn.model import candidate_span_costs
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
 from gqvae.learn.scores import fit_scores, static_ids
@@ -189,6 +190,33 @@ def test_viterbi_costs_no_more_than_the_gates(trained: Run) -> None:
         results = segmenter.segment(pieces)
         costs[mode] = [cost(segmenter, piece, result) for piece, result in zip(pieces, results, strict=True)]
     assert all(best <= other + 1e-3 for best, other in zip(costs["viterbi"], costs["gates"], strict=True))
+
+
+@torch.no_grad()
+def test_the_code_that_spells_a_span_is_considered_wherever_it_lies(trained: Run) -> None:
+    """Where tokens are dear, each string of a code is one token; the nearest code seldom is the best for it."""
+    model, weight = trained.trained_model(), 6.0
+    segmenter = Segmenter(model, mode="viterbi", price=1e6, weight=weight, candidates=1)
+    pieces = sorted(set(segmenter.strings))
+    codes = [result.codes for result in segmenter.segment(pieces)]
+    others = 0
+    for piece, found in zip(pieces, codes, strict=True):
+        pretoken = as_tensor([piece])
+        latent = model.encode(pretoken)[0, -1]
+        log_q = model.quantizer.similarity(model.quantizer.project(latent[None]))[0].log_softmax(-1)
+        every = torch.arange(len(log_q)).expand(1, len(piece), -1)
+        scores = log_q - weight * candidate_span_costs(segmenter.codebook, every, pretoken)[0, -1, :, len(piece) - 1]
+        nearest, exact = log_q.argmax(), segmenter.lexicon.look_up(pretoken)[0, -1, len(piece) - 1]
+        assert_close(scores[found], torch.maximum(scores[nearest], scores[exact])[None])
+        others += found != [nearest]
+    assert others > 0
+
+
+def test_costs_are_those_of_the_likeliest_strings(trained: Run) -> None:
+    codebook = trained.segmenter("viterbi", trained.trained_model()).codebook
+    for code, string in enumerate(codebook.strings()):
+        said = sum(codebook.characters[code, k, ord(symbol)] for k, symbol in enumerate(reversed(string)))
+        assert_close(codebook.costs()[code], -said - codebook.lengths[code, len(string) - 1])
 
 
 def test_measures_by_hand() -> None:

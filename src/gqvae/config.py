@@ -94,9 +94,8 @@ class QuantizerConfig:
     code_width: int = 32
     """d of the low-dimensional quantizers; `gradient` works in the model's width."""
     candidates: int = 4
-    """How many of the nearest codes the marginal objective considers for each span, besides the one that spells it."""
-    searched: int = 16
-    """How many of the nearest codes the viterbi segmenter considers."""
+    """How many of the nearest codes are considered for each span besides the one that spells it, by the marginal
+    objective and the viterbi segmenter."""
     commitment: float = 0.25
     """beta: weight of the term that moves the encoder to the codes."""
     warmup_steps: int = 100
@@ -119,8 +118,8 @@ class QuantizerConfig:
         if self.codes is not None:
             positive(self, "codes")
         not_negative(self, "commitment", "warmup_steps")
-        positive(self, "code_width", "candidates", "searched", "revive_every", "reservoir_size", "reservoir_per_step")
-        at_most(self, MAX_IDS, "codes", "code_width", "candidates", "searched")
+        positive(self, "code_width", "candidates", "revive_every", "reservoir_size", "reservoir_per_step")
+        at_most(self, MAX_IDS, "codes", "code_width", "candidates")
         at_most(self, MOST, "warmup_steps", "revive_every", "reservoir_size", "reservoir_per_step")
         share(self, "revive_until", "revive_share")
         one_of(self, "start", ("latents", "kmeans"))

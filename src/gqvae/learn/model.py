@@ -36,6 +36,12 @@ class Decoded:
         lengths = (self.lengths.argmax(-1) + 1).tolist()
         return ["".join(map(chr, row[len(row) - n :])) for row, n in zip(characters, lengths, strict=True)]
 
+    def costs(self) -> Tensor:
+        """(V,): nats that saying its likeliest string costs each code."""
+        lengths, last = self.lengths.max(-1)
+        characters = self.characters.amax(-1).cumsum(-1).gather(-1, last[..., None])[..., 0]
+        return -(characters + lengths)
+
 
 class GQVAE(nn.Module):
     """Embedding, encoder, quantizer, gater and decoder; the objectives that train it are in `objectives`."""

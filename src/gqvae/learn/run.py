@@ -191,7 +191,7 @@ class Run:
         final = self.config.objective.reconstruction[1]
         return Segmenter(
             model, mode=mode, price=model.price.item(), weight=final if weight is None else weight,
-            candidates=self.config.quantizer.searched, allowed=allowed,
+            candidates=self.config.quantizer.candidates, allowed=allowed,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Two ways to place the ends of tokens, and every figure says which one made it:
 
 - `gates`, the paper's: a token ends where the gater says so from the quantized vectors, and is the nearest code.
 - `viterbi`: encoding knows the text, so the same dynamic programme that trains the model finds the cheapest
-  segmentation, each span spelled by the best of the nearest few codes.
+  segmentation, each span spelled by the best of the nearest few codes and the one that says just that.
 
 Either may emit a code whose string is not the span (not exact); the tokenizer then spells the span by other strings.
 """
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gqvae.learn.data import Sample, as_tensor, by_length
+from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import GQVAE, candidate_span_costs
 from gqvae.learn.segments import best_lengths, ends_from_lengths, lookback, open_lengths
 
@@ -42,7 +43,7 @@ class Segmenter:
 
     Args:
         weight: of reconstruction against `price` (nats a token), as at the end of training.
-        candidates: nearest codes considered by `viterbi`.
+        candidates: nearest codes considered by `viterbi`, besides the one that spells the span.
         allowed: if given, only codes whose string it allows are emitted.
     """
 
@@ -55,6 +56,8 @@ class Segmenter:
         with torch.no_grad():
             self.codebook = model.decode_codebook()
         self.strings = self.codebook.strings()
+        self.lexicon = Lexicon.of(self.strings, self.strings, model.longest, self.codebook.lengths.device)
+        self.cost = self.codebook.costs()
         self.allowed: Tensor | None = None
         if allowed is not None:
             self.allowed = torch.tensor(list(map(allowed, self.strings)), device=self.codebook.lengths.device)
@@ -76,27 +79,36 @@ class Segmenter:
         code that would stand for it spells it exactly (B, T, min(K, T))."""
         backwards, last = self.codebook.characters.argmax(-1), self.codebook.lengths.argmax(-1)
         for indices, batch in _batches(pieces, backwards.device):
-            candidates, edges = self._edges(batch, self.model.encode(batch))
-            scores, winners = edges.max(2)
+            scores, codes = self._spelled(batch, self.model.encode(batch))
             slots = torch.arange(scores.shape[-1], device=backwards.device)
-            codes, behind = candidates.gather(-1, winners), lookback(batch, len(slots))
+            behind = lookback(batch, len(slots))
             exact = last[codes] == slots
             for slot in range(len(slots)):  # one at a time: all at once would take K times the memory
                 exact[:, :, slot:] &= backwards[codes[:, :, slot:], slot] == behind[:, :, slot, None]
             yield indices, scores, exact
 
-    def _edges(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Candidate codes (B, T, M), and what each scores for each span but for the price (B, T, M, min(K, T))."""
-        candidates = self.model.quantizer.candidates(latents, self.count, self.allowed)
-        costs = candidate_span_costs(self.codebook, candidates.indices, pretokens)
-        return candidates.indices, candidates.log_probs[..., None] - self.weight * costs
+    def _spelled(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """What each span scores but for the price, and the code that stands for it, both (B, T, min(K, T))."""
+        exact = self._exact(pretokens)
+        candidates = self.model.quantizer.candidates(latents, self.count, self.allowed, exact)
+        reach = exact.shape[-1]
+        nearest, log_probs = candidates.indices[..., :-reach], candidates.log_probs
+        costs = candidate_span_costs(self.codebook, nearest, pretokens)
+        scores, winners = (log_probs[..., :-reach, None] - self.weight * costs).max(2)
+        # the exact code is of use to its own span alone, and what it costs to say that is known
+        said = log_probs[..., -reach:] - self.weight * self.cost[exact]
+        codes = torch.where(said > scores, exact, nearest.gather(-1, winners))
+        return torch.maximum(said, scores), codes
+
+    def _exact(self, pretokens: Tensor) -> Tensor:
+        """The code that spells each span (B, T, min(K, T)), -1 where none does: found however far from the latent."""
+        exact = self.lexicon.look_up(pretokens)[..., : pretokens.shape[1]]
+        return exact if self.allowed is None else torch.where(self.allowed[exact], exact, -1)
 
     def _viterbi(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        candidates, edges = self._edges(pretokens, latents)
-        scores, winners = (edges - self.price).max(2)
-        lengths = best_lengths(scores)
-        chosen = winners.gather(-1, lengths[..., None] - 1)
-        return lengths, candidates.gather(-1, chosen)[..., 0]
+        scores, codes = self._spelled(pretokens, latents)
+        lengths = best_lengths(scores - self.price)
+        return lengths, codes.gather(-1, lengths[..., None] - 1)[..., 0]
 
     def _gates(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
         codes = self.model.quantizer.nearest(latents, self.allowed)
