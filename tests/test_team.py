@@ -23,12 +23,15 @@ CONFIG = vary(
     training={"steps": 24, "batch_symbols": 509, "checkpoint_every": 12},
     quantizer={"name": "ema"},
 )
+# strings given to codes that cannot move; a dropout; a fit to the latents of the warm-up; a penalty
+OTHERS = ("fsq", "residual", "whitening", "product")
 WORKER = """
 import sys
 from pathlib import Path
 import pytest
 from safetensors.torch import save_file
-from test_team import CONFIG
+from learning import vary
+from test_team import CONFIG, OTHERS
 from test_training import interrupt_at
 from gqvae.corpus import Corpus
 from gqvae.learn.training import Trainer, resume, train
@@ -44,6 +47,9 @@ with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
     interrupt_at(17, patch)
     train(CONFIG, corpus, out / "parts")
 resume(out / "parts")
+Trainer.fit = keep
+for name in OTHERS:
+    train(vary(CONFIG, quantizer={"name": name}), corpus, out / name)
 """
 
 
@@ -61,13 +67,22 @@ def shared(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "worker.py").write_text(WORKER)
     done = torchrun([str(folder / "worker.py"), corpus.inputs[0], str(folder)], folder)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("step 24 of 24") == 2, "once for each of the two runs: one process speaks"
+    assert done.stderr.count("step 24 of 24") == 2 + len(OTHERS), "once for each run: one process speaks"
     return folder
 
 
 def test_two_processes_give_what_one_gives(shared: Path, corpus: Corpus, tmp_path: Path) -> None:
-    alone = train(CONFIG, corpus, tmp_path / "alone")
-    ours, theirs = load_file(Run.open(shared / "whole").checkpoint), load_file(alone.checkpoint)
+    assert_close_runs(Run.open(shared / "whole"), train(CONFIG, corpus, tmp_path / "alone"))
+
+
+@pytest.mark.parametrize("quantizer", OTHERS)
+def test_so_they_do_with_other_quantizers(quantizer: str, shared: Path, corpus: Corpus, tmp_path: Path) -> None:
+    alone = train(vary(CONFIG, quantizer={"name": quantizer}), corpus, tmp_path / "alone")
+    assert_close_runs(Run.open(shared / quantizer), alone)
+
+
+def assert_close_runs(shared: Run, alone: Run) -> None:
+    ours, theirs = load_file(shared.checkpoint), load_file(alone.checkpoint)
     assert ours.keys() == theirs.keys()
     assert torch.equal(ours["generator"], theirs["generator"])
     for name, tensor in ours.items():

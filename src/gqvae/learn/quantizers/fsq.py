@@ -13,14 +13,18 @@ from gqvae.learn.quantizers.base import LARGEST
 from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
 from gqvae.learn.quantizers.grid import combinations
 
-LEVELS = range(5, 9)
-"""Per dimension: the paper has at least 5; beyond 8 another dimension is better."""
+LEVELS = range(3, 10)
+"""Per dimension. The paper has at least 5; but strings need neighbours in many directions more than they need fine
+steps: of 1,000 codes in 4, 5 and 6 dimensions, those in 6 give by far the best tokens (docs/log.md)."""
+
+SPARE = 1.3
+"""How many times the codes asked for there may be."""
 
 
 @dataclass(frozen=True)
 class FSQOptions:
     levels: tuple[int, ...] = ()
-    """Of each dimension. None: of 5 to 8 each, so that there are hardly more codes than asked for."""
+    """Of each dimension. None: `levels_for` the codes that are asked for."""
 
     def __post_init__(self) -> None:
         if any(level < 2 for level in self.levels):
@@ -66,15 +70,16 @@ class FiniteScalarQuantizer(EuclideanQuantizer):
 
 
 def levels_for(size: int) -> tuple[int, ...]:
-    """The fewest codes of such levels that are `size` or more, in as few dimensions as that takes.
+    """Of the grids with `size` codes or a few more, the one of most dimensions, then of fewest codes.
 
-    >>> levels_for(1000), levels_for(50_000), levels_for(3)
-    ((5, 5, 5, 8), (5, 5, 6, 6, 7, 8), (3,))
+    >>> levels_for(200), levels_for(1000), levels_for(50_000), levels_for(2)
+    ((3, 3, 3, 3, 3), (3, 3, 3, 3, 3, 5), (3, 3, 3, 3, 3, 3, 3, 3, 3, 3), (2,))
     """
     if size < LEVELS[0]:
         return (max(2, size),)
-    most = math.ceil(math.log(min(size, LARGEST), LEVELS[0]))
-    grids = [g for n in range(1, most + 1) for g in combinations_with_replacement(LEVELS, n) if math.prod(g) >= size]
-    if not grids:
+    if size > LARGEST:
         raise GqvaeError(f"a table of {size:,} codes is too large; there may be {LARGEST:,}")
-    return min(grids, key=lambda grid: (math.prod(grid), len(grid)))
+    most = min(LARGEST, SPARE * size)
+    dimensions = range(1, 1 + int(math.log(most, LEVELS[0])))
+    grids = (grid for n in dimensions for grid in combinations_with_replacement(LEVELS, n))
+    return max((grid for grid in grids if size <= math.prod(grid) <= most), key=lambda g: (len(g), -math.prod(g)))
