@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,15 @@ def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(
         assert refused.status == 1
         assert "over 2,000 bytes of text without a place" in refused.err
     assert call("encode", tok, stdin=b"x yz" * 5_000).status == 0
+
+
+def test_encoding_that_is_stopped_says_how_to_go_on(
+    tok: str, text_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gqvae.encoding.encode_batch", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    stopped = call("encode", tok, text_file, "--out", str(tmp_path / "shards"), "--workers", "1")
+    assert stopped.status == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM; continue with the same command and --resume" in stopped.err.splitlines()[-1]
 
 
 def test_separators_may_hold_escapes() -> None:

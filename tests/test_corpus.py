@@ -227,6 +227,13 @@ def test_bad_rows_of_parquet(tmp_path: Path) -> None:
         read(path, field="body")
 
 
+def test_a_damaged_name_of_a_column_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet(["some text"], column="aé").replace("aé".encode(), b"ab\xf4"))
+    with pytest.raises(GqvaeError, match=r"a\.parquet.*can't decode byte 0xf4"):
+        list(Corpus((str(path),)).documents())
+
+
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
 @pytest.mark.parametrize("damage", ["cut", "garbage"])
 def test_a_damaged_file_is_never_read_as_a_shorter_one(name: str, damage: str, tmp_path: Path) -> None:

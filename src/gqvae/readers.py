@@ -189,7 +189,7 @@ def _from_parquet(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
                 row += 1
                 where = f"{source}: row {row}"
                 yield GqvaeError(f"{where}: {key!r} is null") if value is None else decode(value, where, 1)
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, UnicodeDecodeError) as error:  # the latter for the names of columns
         raise OSError(str(error)) from error
 
 

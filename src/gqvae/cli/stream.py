@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gqvae.cli.app import INPUTS, BadDocuments, Between, Engine, Field, OnEngine, OnError, Tok, corpus_of, report_skips
+from gqvae.cli.stopping import advising
 from gqvae.errors import GqvaeError
 
 
@@ -65,11 +66,12 @@ def encode(
         from gqvae.tokenizer import load
 
         text = corpus_of(corpus, separator, field, on_error)
-        made = encode_corpus(
-            load(tokenizer), progress("encoding", text.streamed()), out,
-            end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
-            workers=workers or machine.workers(PROCESS), map=ray_map if engine is Engine.ray else None,
-        )  # fmt: skip
+        with advising(f"continue with the same command and --resume (the shards are in {out})"):
+            made = encode_corpus(
+                load(tokenizer), progress("encoding", text.streamed()), out,
+                end=end or None, format=format.value, shard_bytes=shard_bytes, resume=resume,
+                workers=workers or machine.workers(PROCESS), map=ray_map if engine is Engine.ray else None,
+            )  # fmt: skip
         report_skips(text)
         documents, tokens, size = (
             sum(getattr(shard, key) for shard in made.shards) for key in ("documents", "tokens", "bytes")

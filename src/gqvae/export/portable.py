@@ -187,7 +187,7 @@ def counted(folder: Path) -> Counter[bytes] | None:
 
     try:
         table = pyarrow.parquet.read_table(path, columns=["piece", "count"])
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise GqvaeError(f"{path} cannot be read ({error}): distill again, or give --train-corpus") from error
     return Counter(dict(zip(table["piece"].to_pylist(), table["count"].to_pylist(), strict=True)))
 
