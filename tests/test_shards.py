@@ -108,6 +108,12 @@ def test_the_plan_keeps_order_and_bounds(documents: list[str], shard_bytes: int)
     assert [batch.shard for batch in batches] == sorted(batch.shard for batch in batches)
 
 
+def test_a_shard_has_no_more_documents_than_offsets_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gqvae.encoding._MOST_DOCUMENTS", 3)
+    batches = list(plan(["a", "", "b", "c", "d", "e", "f"], 1000, "gpt2"))
+    assert [(batch.shard, len(batch.documents)) for batch in batches] == [(0, 3), (1, 3), (2, 1)]
+
+
 # The same, however made
 
 

@@ -3,7 +3,8 @@
 Which document goes to which shard follows from the documents alone, so that the shards are the same to the byte however
 the work was shared out, and whether or not it was interrupted:
 
-- a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone;
+- a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone; but no more than
+  2^23, as their offsets are held in memory;
 - it therefore has at most that many tokens, and ends of documents;
 - its documents travel in batches of about half a megabyte, whose ids any `map` that keeps the order may compute.
 """
@@ -33,6 +34,7 @@ END = "<|endoftext|>"
 PROCESS = 350_000_000
 """Bytes of memory that a process takes at most, with a document of a few megabytes."""
 _BATCH_BYTES = 1 << 19  # with its ids it fits into a pipe between processes
+_MOST_DOCUMENTS = 1 << 23  # of a shard
 _MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
 
 
@@ -116,17 +118,17 @@ def plan(documents: Iterable[Document], shard_bytes: int, pattern: str) -> Itera
     pattern: what a long document, of which only a part is in memory at a time, may be cut by.
     """
     text = TextHash()
-    shard = in_shard = in_batch = 0
+    shard = in_shard = in_batch = count = 0
     batch: list[bytes] = []
     for number, document in enumerate(documents, 1):
         size, parts = _parts(document, number, pattern)
-        full = in_shard + size > shard_bytes and in_shard > 0
+        full = (in_shard > 0 and in_shard + size > shard_bytes) or count == _MOST_DOCUMENTS
         if batch and (full or in_batch >= _BATCH_BYTES):
             yield Batch(shard, batch, text.hexdigest())
             batch, in_batch = [], 0
         if full:
-            shard, in_shard = shard + 1, 0
-        in_shard += size
+            shard, in_shard, count = shard + 1, 0, 0
+        in_shard, count = in_shard + size, count + 1
         for part, last in parts:
             text.extend(part)
             batch.append(part)
