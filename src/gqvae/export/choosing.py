@@ -13,6 +13,7 @@ rest. The choice is by pruning, like Unigram's (Kudo 2018, arXiv 1804.10959):
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -115,8 +116,10 @@ class _Training:
         self._counts = list(counts.values())
         self._frequency = Counter[Pair]()
         self._places: dict[Pair, set[int]] = defaultdict(set)
-        for number, word in enumerate(self._words):
-            self._count(number, word, 1)
+        for number, (word, count) in enumerate(zip(self._words, self._counts, strict=True)):
+            for pair in pairwise(word):
+                self._frequency[pair] += count
+                self._places[pair].add(number)
         self._queue = [(-count, pair) for pair, count in self._frequency.items() if self._may_make(pair)]
         heapify(self._queue)
 
@@ -132,28 +135,42 @@ class _Training:
             self._merge(pair, token)
 
     def _merge(self, pair: Pair, token: bytes) -> None:
-        changed: set[Pair] = set()
+        change = Counter[Pair]()
         for number in self._places.pop(pair):
-            word = self._words[number]
-            self._count(number, word, -1)
-            changed.update(pairwise(word))
-            word = self._words[number] = _merged(word, pair, token)
-            self._count(number, word, 1)
-            changed.update(pairwise(word))
-        del self._frequency[pair]
-        for other in changed - {pair}:
-            if self._frequency[other] > 0 and self._may_make(other):
+            word, count = self._words[number], self._counts[number]
+            sites = list(_sites(word, pair))
+            if not sites:  # it was there once
+                continue
+            around = slice(max(sites[0] - 1, 0), sites[-1] + 3)  # the other pairs of the word stay
+            merged = _merged(word[around], pair, token)
+            for other in pairwise(word[around]):
+                change[other] -= count
+            for other in pairwise(merged):
+                change[other] += count
+                self._places[other].add(number)
+            word[around] = merged
+        del change[pair], self._frequency[pair]
+        for other, by in change.items():
+            self._frequency[other] += by
+            if by and self._frequency[other] > 0 and self._may_make(other):
                 heappush(self._queue, (-self._frequency[other], other))
-
-    def _count(self, number: int, word: Sequence[bytes], sign: int) -> None:
-        for pair in pairwise(word):
-            self._frequency[pair] += sign * self._counts[number]
-            if sign > 0:
-                self._places[pair].add(number)
 
     def _may_make(self, pair: Pair) -> bool:
         token = pair[0] + pair[1]
         return (self._allowed is None or token in self._allowed) and token not in self._avoid
+
+
+def _sites(word: list[bytes], pair: Pair) -> Iterator[int]:
+    """Where `pair` is in `word`, from the left, without overlaps."""
+    left, right = pair
+    at = 0
+    with suppress(ValueError):  # there is none any more
+        while True:
+            at = word.index(left, at, -1)
+            if word[at + 1] == right:
+                yield at
+                at += 1
+            at += 1
 
 
 def _merged(word: Sequence[bytes], pair: Pair, token: bytes) -> list[bytes]:
