@@ -16,13 +16,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from typing import NamedTuple
 
-from gqvae.bpe import Pair, merges, pair_of, segment
+from gqvae.bpe import Pair, merges, pair_of
 from gqvae.errors import GqvaeError
 from gqvae.vocabulary import MAX_TOKEN_BYTES
 
 Counts = Mapping[bytes, int]
 """Pretokens and how often they occur."""
+
+
+class Spelling(NamedTuple):
+    """What merges make of a piece: the tokens made on the way, in order, and those left."""
+
+    made: list[bytes]
+    left: list[bytes]
+
+
+Known = dict[tuple[bytes, bytes | None], Spelling]
+"""Spellings by piece, and by the token that merges had to do without."""
 
 OVERSHOOT = 2
 """Strings of BPE among the candidates, for each id wanted."""
@@ -46,8 +58,12 @@ def choose(counts: Counts, learned: Collection[bytes], size: int, avoid: Collect
     found = train_bpe(counts, OVERSHOOT * size, avoid=avoid) + train_bpe(unspelled, size, avoid=avoid)
     candidates = {*found, *preferred} - set(avoid)
     chosen = in_order(counts, {token for token in candidates if len(token) <= MAX_TOKEN_BYTES})
+    known: Known = {}
     while True:
-        loss, ranks = losses(counts, chosen), {token: rank for rank, token in enumerate(chosen)}
+        # What merges make of a piece changes only where one of the tokens that they made is pruned.
+        kept = set(chosen)
+        known = {key: spelling for key, spelling in known.items() if kept.issuperset(spelling.made)}
+        loss, ranks = losses(counts, chosen, known), {token: rank for rank, token in enumerate(chosen)}
         # What is no loss is used nowhere; it may stay for want of better, but not if it never could be.
         chosen = [token for token in chosen if loss[token] or pair_of(token, ranks)]
         if len(chosen) < size:
@@ -61,30 +77,42 @@ def choose(counts: Counts, learned: Collection[bytes], size: int, avoid: Collect
         chosen = [token for token in chosen if token not in least]
 
 
-def losses(counts: Counts, tokens: Sequence[bytes]) -> dict[bytes, int]:
+def losses(counts: Counts, tokens: Sequence[bytes], known: Known | None = None) -> dict[bytes, int]:
     """Tokens more that the text would have without each of `tokens` (in order of rank).
 
     A whole pretoken: what merges make of it. A token that others are merged from: what becomes of those, wherever they
     are used, each by itself.
+
+    Args:
+        known: remembers what merges make, for calls with fewer of these tokens.
     """
     ranks = {token: rank for rank, token in enumerate(tokens)}
+    known = {} if known is None else known
     loss, used = dict.fromkeys(tokens, 0), Counter[bytes]()
     for piece, count in counts.items():
         if piece in ranks:
-            tokens_left = merges(piece, ranks)[1]
-            loss[piece] += count * (max(2, len(tokens_left)) - 1)  # two, where merges make it of two
+            loss[piece] += count * (max(2, len(_spell(piece, ranks, known).left)) - 1)  # two, where it is made of two
         else:
-            for token in segment(piece, ranks):
+            for token in _spell(piece, ranks, known).left:
                 used[token] += count
     for token, count in used.items():
         if token not in ranks:  # a single byte
             continue
         loss[token] += count  # its pair would be left
-        for made in {left + right for left, right in merges(token, ranks)[0][:-1]}:
-            rank = ranks.pop(made)
-            loss[made] += count * (len(merges(token, ranks)[1]) - 1)
-            ranks[made] = rank
+        for made in set(_spell(token, ranks, known).made[:-1]):
+            loss[made] += count * (len(_spell(token, ranks, known, made).left) - 1)
     return loss
+
+
+def _spell(piece: bytes, ranks: dict[bytes, int], known: Known, without: bytes | None = None) -> Spelling:
+    """What merges make of `piece` by all ranks or those without one."""
+    if (found := known.get((piece, without))) is None:
+        rank = ranks.pop(without) if without else 0
+        pairs, left = merges(piece, ranks)
+        if without:
+            ranks[without] = rank
+        found = known[piece, without] = Spelling([first + second for first, second in pairs], left)
+    return found
 
 
 def in_order(counts: Counts, tokens: Collection[bytes]) -> list[bytes]:
