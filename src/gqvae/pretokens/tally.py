@@ -26,6 +26,7 @@ _LIBRARIES = 250_000_000  # bytes that Python, numpy, Arrow and a few batches of
 # Of the rest: what distinct strings may take before they go to disk. While as many wait, adding up needs, beside both,
 # as much again for the new ones and several times that for the hash table to find them in (measured).
 _SHARE = 12
+_SORT = 250_000_000  # bytes in which DuckDB sorts 10^8 strings; in 125,000,000 it cannot (measured)
 _SCRATCH = ".counting."
 
 
@@ -107,7 +108,8 @@ class Tally:
     def _spill(self) -> None:
         if self._spilled is None:
             folder = self._open.enter_context(scratch(self._folder, _SCRATCH))
-            self._spilled = self._open.enter_context(closing(Spill(folder, self._memory // 2)))
+            memory = min(self._memory, max(_SORT, self._memory // 2))
+            self._spilled = self._open.enter_context(closing(Spill(folder, memory)))
         self._spilled.add(*self._parts)
         self._parts, self._distinct = [], 0
 
