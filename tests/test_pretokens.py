@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.documents import LongDocument
 from gqvae.errors import GqvaeError
-from gqvae.patterns import NEWER, _pieces_by_span, split_text
+from gqvae.patterns import NEWER, _pieces_by_span, split_text, text_blocks
 from gqvae.pretokens import PATTERNS, Counting, PretokenTable, count_pretokens, cut, split
 from gqvae.pretokens.batches import safe_blocks
 from gqvae.pretokens.pieces import Counts
@@ -217,6 +217,16 @@ def test_safe_blocks_change_no_piece(pattern: str, text: str, size: int) -> None
     blocks = list(safe_blocks(parts, pattern))
     assert b"".join(blocks) == text.encode()
     assert [piece for block in blocks for piece in split(block, pattern)] == split(text, pattern)
+    blocks = list(text_blocks(text, pattern, size))
+    assert "".join(blocks) == text
+    assert [piece for block in blocks for piece in split(block, pattern)] == split(text, pattern)
+
+
+@pytest.mark.parametrize("pattern", [name for name in PATTERNS if name != "none"])
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_text_without_spaces_is_cut_at_its_lines(pattern: str, between: str) -> None:
+    blocks = list(text_blocks(between.join(["天地玄黃，宇宙洪荒。"] * 100), pattern, 50))
+    assert max(map(len, blocks)) < 80
 
 
 # ---- counting

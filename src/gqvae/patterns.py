@@ -65,11 +65,16 @@ UNBROKEN = 1 << 24
 # comes after that space. So text can be cut there without the pattern, which is slow, and every word remembered.
 WORD_START = re.compile(r" (?=\S)")
 
-# Places where every pattern of words has a boundary and the text on either side splits as it does in the whole: before
-# a space that a word follows, and after a lone newline. `re` counts U+001C..1F as spaces, unlike `regex`: so
-# this misses a few places and never finds a wrong one.
-_SAFE_CUT = re.compile(r" (?=\S)|(?<=\S\n)(?=\S)")
-_SAFE_SENTENCE_CUT = re.compile(r"(?<=\n)(?=[^\n])")
+# Places where a pattern has a boundary and the text on either side splits as it does in the whole: before a space that
+# a word follows, and, where texts have no spaces, before line ends or, in patterns that join these to what precedes
+# them, after. `re` counts U+001C..1F as spaces, unlike `regex`: this misses a few places and never finds a wrong one.
+_BEFORE_LINES = re.compile(r" (?=\S)|(?<=\S)(?=\n)")
+_AFTER_LINES = re.compile(r" (?=\S)|(?<=\n)(?=\S)")
+_SAFE_CUTS = dict.fromkeys(PATTERNS, _AFTER_LINES) | {
+    "gpt2": _BEFORE_LINES,
+    "whitespace": _BEFORE_LINES,
+    "sentence": re.compile(r"(?<=\n)(?=[^\n])"),
+}
 
 
 def split(text: str | bytes, pattern: str) -> list[bytes]:
@@ -128,8 +133,7 @@ def text_blocks(text: str, pattern: str, size: int) -> Iterator[str]:
         yield text
         return
     start = 0
-    safe_cut = _SAFE_CUT if begins_at_words(pattern) else _SAFE_SENTENCE_CUT
-    while found := safe_cut.search(text, start + size):
+    while found := _SAFE_CUTS[pattern].search(text, start + size):
         yield text[start : found.start()]
         start = found.start()
     yield text[start:]
