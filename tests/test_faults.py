@@ -77,7 +77,10 @@ def test_asked_to_stop(number: int, text: Corpus, undisturbed: Path, tmp_path: P
     folder = tmp_path / "run"
     config = vary(CONFIG, training={"steps": 100_000, "checkpoint_every": 1})
     slow = [sys.executable, "-m", "gqvae", "train", *text.inputs, "--out", str(folder), *as_options(config)]
-    process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True)
+    # a shell that puts the tests in its background has their SIGINT ignored, and with it their children's
+    process = subprocess.Popen(
+        slow, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)
+    )
     try:
         wait_for(lambda: (folder / "checkpoint.safetensors").exists() or process.poll() is not None)
         with pytest.raises(GqvaeError, match="another process is at work"):
