@@ -29,7 +29,7 @@ from gqvae.grouped import encode_in_processes, groups
 from gqvae.memo import Memo
 from gqvae.patterns import PATTERNS, WORD_START, begins_at_words, split_text, text_blocks
 from gqvae.segmentation import Segmenter
-from gqvae.validation import checked_name, checked_provenance, checked_scores
+from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
 from gqvae.vocabulary import Vocabulary
 
 _BLOCK = 1 << 20  # characters cut into words at once
@@ -319,7 +319,7 @@ def _special_pattern(names: frozenset[str]) -> re.Pattern[str]:
 
 def _as_text(text: str | bytes, refused: Iterable[str]) -> str:
     """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8."""
-    decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else _checked(text)
+    decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else checked_text(text)
     for special in refused:
         if special in decoded:
             raise GqvaeError(
@@ -327,16 +327,3 @@ def _as_text(text: str | bytes, refused: Iterable[str]) -> str:
                 "or take it out of disallowed_special to encode it as ordinary text"
             )
     return decoded
-
-
-def _checked(text: str) -> str:
-    if not isinstance(text, str):
-        raise GqvaeError(f"only str and bytes can be encoded, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise GqvaeError(
-            f"the text holds a lone surrogate at character {error.start}, which is not valid Unicode: "
-            "pass bytes, or replace it"
-        ) from error
-    return text

@@ -1,4 +1,4 @@
-"""Checks of what a tokenizer is made from."""
+"""Checks of what a tokenizer is made from, and of what it is to encode."""
 
 import json
 import math
@@ -45,3 +45,17 @@ def checked_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise GqvaeError(f"provenance cannot be written as JSON: {error}") from error
     return copy
+
+
+def checked_text(text: str) -> str:
+    """`text`, if it has a UTF-8 encoding."""
+    if not isinstance(text, str):
+        raise GqvaeError(f"only str and bytes can be encoded, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise GqvaeError(
+            f"the text holds a lone surrogate at character {error.start}, which is not valid Unicode: "
+            "pass bytes, or replace it"
+        ) from error
+    return text

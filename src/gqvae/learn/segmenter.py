@@ -21,7 +21,7 @@ from torch import Tensor
 from gqvae.learn.data import Sample, as_tensor, by_length
 from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import GQVAE, candidate_span_costs
-from gqvae.learn.segments import best_lengths, ends_from_lengths, lookback, open_lengths
+from gqvae.learn.segments import best_lengths, ends_from_lengths, open_lengths
 
 Mode = Literal["gates", "viterbi"]
 BATCH_SYMBOLS = 32_768
@@ -58,6 +58,9 @@ class Segmenter:
         self.strings = self.codebook.strings()
         self.lexicon = Lexicon.of(self.strings, self.strings, model.longest, self.codebook.lengths.device)
         self.cost = self.codebook.costs()
+        first = {string: code for code, string in reversed(list(enumerate(self.strings)))}
+        # (V,): of the codes that say the same, the one that is looked up
+        self.first = torch.tensor([first[string] for string in self.strings], device=self.cost.device)
         self.allowed: Tensor | None = None
         if allowed is not None:
             self.allowed = torch.tensor(list(map(allowed, self.strings)), device=self.codebook.lengths.device)
@@ -77,19 +80,13 @@ class Segmenter:
     def spans(self, pieces: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Batches of pieces of one length T: their indices, what each span scores but for the price, and whether the
         code that would stand for it spells it exactly (B, T, min(K, T))."""
-        backwards, last = self.codebook.characters.argmax(-1), self.codebook.lengths.argmax(-1)
-        for indices, batch in _batches(pieces, backwards.device):
-            scores, codes = self._spelled(batch, self.model.encode(batch))
-            slots = torch.arange(scores.shape[-1], device=backwards.device)
-            behind = lookback(batch, len(slots))
-            exact = last[codes] == slots
-            for slot in range(len(slots)):  # one at a time: all at once would take K times the memory
-                exact[:, :, slot:] &= backwards[codes[:, :, slot:], slot] == behind[:, :, slot, None]
-            yield indices, scores, exact
+        for indices, batch in _batches(pieces, self.codebook.lengths.device):
+            exact = self._exact(batch)
+            scores, codes = self._spelled(batch, self.model.encode(batch), exact)
+            yield indices, scores, self.first[codes] == exact
 
-    def _spelled(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def _spelled(self, pretokens: Tensor, latents: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
         """What each span scores but for the price, and the code that stands for it, both (B, T, min(K, T))."""
-        exact = self._exact(pretokens)
         candidates = self.model.quantizer.candidates(latents, self.count, self.allowed, exact)
         reach = exact.shape[-1]
         nearest, log_probs = candidates.indices[..., :-reach], candidates.log_probs
@@ -106,7 +103,7 @@ class Segmenter:
         return exact if self.allowed is None else torch.where(self.allowed[exact], exact, -1)
 
     def _viterbi(self, pretokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        scores, codes = self._spelled(pretokens, latents)
+        scores, codes = self._spelled(pretokens, latents, self._exact(pretokens))
         lengths = best_lengths(scores - self.price)
         return lengths, codes.gather(-1, lengths[..., None] - 1)[..., 0]
 

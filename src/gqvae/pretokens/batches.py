@@ -7,6 +7,7 @@ from gqvae.boundaries import boundaries
 from gqvae.corpus import TextHash
 from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
+from gqvae.grouped import groups
 from gqvae.patterns import check_broken
 
 _BLOCK = 1 << 20  # characters of a block of a long document
@@ -29,15 +30,7 @@ class Batches:
         return {"documents": self._count, "bytes": self._bytes, "corpus_sha256": self._text.hexdigest()}
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        batch, size = [], 0
-        for block in self._blocks():
-            batch.append(block)
-            size += len(block)
-            if size >= _BATCH:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        return groups(self._blocks(), _BATCH)
 
     def _blocks(self) -> Iterator[bytes]:
         for document in self._documents:
