@@ -32,7 +32,7 @@ from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
 from gqvae.vocabulary import Vocabulary
 
-_BLOCK = 1 << 20  # characters cut into words at once
+_BLOCK = 1 << 17  # characters cut into words at once: many enough to compute new ones together, few enough for caches
 SpecialNames = Literal["all"] | Collection[str]
 
 
