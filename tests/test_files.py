@@ -71,7 +71,7 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_go_on(
     monkeypatch.setattr(files, "sync", lambda path: done.append(f"sync {path.name[:6]}"))
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append("rename"), replace(old, new)))
     write_json(tmp_path / "a.json", "new")
-    assert done == ["sync .a.jso", "rename", f"sync {tmp_path.name[:6]}"]
+    assert done == ["sync a.json", "rename", f"sync {tmp_path.name[:6]}"]
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -120,6 +120,28 @@ def test_a_kill_while_a_folder_is_replaced_loses_neither(at: int, tmp_path: Path
     assert folder.exists() == (at == 1)
 
 
+def write_until_killed(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        (temporary.parent / ".tmpAbC123").write_text("what a library keeps beside the file it writes")
+        os.kill(os.getpid(), 9)
+
+
+def test_the_next_write_clears_what_a_kill_left(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].txt"
+    path.write_text("old")
+    process = multiprocessing.get_context("fork").Process(target=write_until_killed, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    assert path.read_text() == "old"
+    assert len(os.listdir(tmp_path)) == 2
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a[1].txt"]
+
+
 def hold(block: AbstractContextManager[Any], ready: Any) -> None:
     with block:
         ready.set()
@@ -142,8 +164,7 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path: Path) -> Non
 
 
 def test_taking_a_folder_clears_what_a_kill_left_there(tmp_path: Path) -> None:
-    (tmp_path / f".checkpoint.abc{PARTIAL}").write_text("half")
-    (tmp_path / f".folder.abc{PARTIAL}").mkdir()
+    (tmp_path / f".folder.abc{PARTIAL}" / "inside").mkdir(parents=True)
     (tmp_path / "mine.partial").write_text("not ours")
     with locked(tmp_path):
         assert sorted(os.listdir(tmp_path)) == [LOCK, "mine.partial"]

@@ -1,6 +1,7 @@
 """Writing artifacts so that a reader never sees half of one, whatever dies in between: a process or the power."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -28,24 +29,22 @@ LOCK = "lock"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block succeeds, put it on the disk and rename it over `path`.
+    """Yield a path to write to; when the block succeeds, put that file on the disk and rename it over `path`.
 
-    An exception leaves the old file untouched and removes the temporary one; a kill leaves the old file or the new.
+    An exception leaves the old file untouched and nothing else; a kill leaves the old file or the new, and what the next
+    write to `path` clears away.
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
+        # in a folder of its own: a library that writes may put temporary files of its own beside the one it is given
+        with scratch(path.parent, f".{path.name}.") as folder:
+            temporary = folder / path.name
             yield temporary
             os.chmod(temporary, 0o644)
             sync(temporary)  # or a power cut could leave the new name on an empty file
             os.replace(temporary, path)
             sync(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -104,8 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
-        for left in folder.glob(f".*{PARTIAL}"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _clear(folder, ".")
         yield
 
 
@@ -117,19 +115,18 @@ def scratch(folder: Path | None, prefix: str) -> Iterator[Path]:
     """
     folder = folder or Path(tempfile.gettempdir())
     with telling(folder):
-        for left in folder.glob(f"{prefix}*"):
-            _remove_if_left(left)
+        _clear(folder, prefix)
         made, lock = _locked_folder(folder, prefix)
-    with lock:
-        try:
+    try:
+        with lock:
             yield made
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[str]]:
     while True:
-        made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+        made = Path(tempfile.mkdtemp(PARTIAL, prefix, folder))
         with suppress(FileNotFoundError):  # until it was locked, another process may have taken it for left
             lock = (made / LOCK).open("w")
             if fcntl:
@@ -139,12 +136,14 @@ def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[str]]:
             lock.close()
 
 
-def _remove_if_left(folder: Path) -> None:
+def _clear(folder: Path, prefix: str) -> None:
+    """Remove the unfinished folders that no living process holds."""
     if not fcntl:
         return
-    with suppress(OSError), (folder / LOCK).open("a") as lock:  # not ours, gone by now, or locked
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
+    for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}"):
+        with suppress(OSError), (left / LOCK).open("a") as lock:  # not ours, gone by now, or locked
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
 
 
 def digest(value: Any) -> str:
