@@ -12,7 +12,7 @@ FIGURE = PAGE.with_name("benchmarks.svg")
 HEAD = """# Benchmarks
 
 Made by `python benchmarks/page.py` from `benchmarks/results`, which the programs in `benchmarks` write. All times are
-ratios to a peer that ran in turn with ours, in the same process: medians. Nothing has been run on a GPU yet.
+ratios to a peer that ran in turn with ours, in the same process: medians.
 """
 
 

@@ -116,7 +116,6 @@ def main() -> None:
         run = Run.prepare(Path(folder) / "run", preset("tiny"), Corpus((str(given.text),)), Counting(workers=1))
         rows = [_timed(run, size, given.repeats) for size in SIZES]
         rows.append(_weighed(run))
-    rows.append({"what": "on a GPU: bf16-mixed, torch.compile, share of the search", "x faster": "not yet measured"})
     settings = run.config.training
     about = f"`tiny` on {given.text.name}, {settings.batch_symbols:,} symbols a batch ({LARGE_BATCH:,} for memory)"
     keep("training", about, rows)

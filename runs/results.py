@@ -19,7 +19,8 @@ Made by `python runs/results.py` from the measurements in `runs/results`, which 
 `runs/ablate.py`, `runs/portable.py` and `gqvae reproduce` make. Bytes per token are bytes of untouched text over tokens
 of that same text. Vocabularies count all ids: 256 bytes, learned strings, one special token. Peers are trained by
 Hugging Face `tokenizers` at its defaults, on the same documents as ours: 95% of each training file. *Held out* are the
-other 5%, chosen by document hash. One thread of a shared CPU, float32, no GPU (GPU: not yet measured).
+other 5%, chosen by document hash. One thread of a shared CPU, float32; those called `-gpu` on an NVIDIA H100, in bf16
+(preset `small`, two at once).
 """
 STAGES = {
     "gates, nearest codes, fallback": "gates + codes + fallback",

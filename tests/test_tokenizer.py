@@ -102,7 +102,7 @@ def test_blocks_of_text_change_nothing(tokenizer: Tokenizer, monkeypatch: pytest
     text = TEXT * 3 + "".join(AWKWARD_TEXT)
     expected = tokenizer.encode(text)
     for block in (1, 10, 100, 1000):
-        monkeypatch.setattr("gqvae.tokenizer._BLOCK", block)
+        monkeypatch.setattr("gqvae.encoder._BLOCK", block)
         assert tokenizer.encode(text) == expected
 
 
@@ -112,8 +112,8 @@ def test_small_memos_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memo, "MEMO_KEY", 4)
     tokenizer = toy()
     assert tokenizer.encode(TEXT) == expected
-    assert len(tokenizer._word_ids) <= 3
-    assert max(map(len, tokenizer._pretoken_ids)) <= 4
+    assert len(tokenizer._encoder._words) <= 3
+    assert max(map(len, tokenizer._encoder._pretokens)) <= 4
 
 
 # Special tokens

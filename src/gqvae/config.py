@@ -192,7 +192,7 @@ class TrainingConfig:
     precision: str = "32-true"
     """32-true | bf16-mixed, as Fabric names them; the reported figures use 32-true."""
     compile: bool = False
-    """Have torch compile encoder, gater and decoder: a minute or more, for long runs."""
+    """Have torch compile attention and decoder: a minute or so, for long runs."""
     accelerator: str = "auto"
     """auto | cpu | cuda | mps"""
 

@@ -31,8 +31,9 @@ LOCK = "lock"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write to; when the block succeeds, put that file on the disk and rename it over `path`.
 
-    An exception leaves the old file untouched and nothing else; a kill leaves the old file or the new, and what the next
-    write to `path` clears away.
+    An exception leaves the old file untouched and nothing else; a kill leaves the old file or the new, and what the
+    next write to `path` clears away.
+
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
     with telling(path):

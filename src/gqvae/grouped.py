@@ -1,18 +1,19 @@
 """Texts in groups, to be encoded at once, here or in other processes."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gqvae.parallel import map_in_processes
+from gqvae.parallel import Elsewhere, map_in_processes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Text = TypeVar("_Text", bound=str | bytes)
+_Packed = tuple["array[int]", list[int]]
 
 _GROUP_CHARACTERS = 1 << 18  # large enough to hide the cost of sending, small enough to share out evenly
 
@@ -32,28 +33,31 @@ def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
 
 
 def encode_in_processes(
-    encode: Callable[[list[_Text]], list[list[int]]], texts: Iterable[_Text], workers: int
+    to_lists: Callable[[list[_Text]], list[list[int]]],
+    to_arrays: Callable[[list[_Text]], Iterable["array[int]"]],
+    texts: Iterable[_Text],
+    workers: int,
 ) -> list[list[int]]:
-    """`encode(list(texts))`, shared out over `workers` processes. `encode` must be picklable."""
-    encoded = map_in_processes(partial(_encode, encode=encode), groups(texts, _GROUP_CHARACTERS), workers)
+    """`to_lists(list(texts))`, shared out over `workers` processes.
+
+    Others than this one do `to_arrays`, which must be picklable and give the same ids: arrays travel faster.
+    """
+    elsewhere = Elsewhere(partial(_packed, to_arrays), _unpacked)
+    encoded = map_in_processes(to_lists, groups(texts, _GROUP_CHARACTERS), workers, elsewhere)
     return list(chain.from_iterable(encoded))
 
 
-class _Lists(list[list[int]]):
-    """Lists of ids, which travel between processes as one array: several times faster."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        ids = array("I")
-        for found in self:
-            ids += array("I", found)  # faster than to extend
-        return _unpacked, (ids, list(map(len, self)))
-
-
-def _encode(texts: list[_Text], encode: Callable[[list[_Text]], list[list[int]]]) -> _Lists:
-    return _Lists(encode(texts))
+def _packed(to_arrays: Callable[[list[_Text]], Iterable["array[int]"]], texts: list[_Text]) -> _Packed:
+    """The ids of all texts end to end, and how many each has."""
+    ids, counts = array("I"), []
+    for found in to_arrays(texts):
+        ids += found
+        counts.append(len(found))
+    return ids, counts
 
 
-def _unpacked(ids: "array[int]", counts: Sequence[int]) -> list[list[int]]:
+def _unpacked(packed: _Packed) -> list[list[int]]:
+    ids, counts = packed
     flat = _shared(ids) if ids and find_spec("numpy") else ids.tolist()
     return [flat[start:end] for start, end in pairwise(accumulate(counts, initial=0))]
 

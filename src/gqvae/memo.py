@@ -1,47 +1,51 @@
 """A bounded memory of a pure function of short strings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
+from typing import Any, TypeVar
 
 MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
 
 Ids = tuple[int, ...]
+Value = TypeVar("Value", bound=Sequence[Any])
 
 
-class Memo(dict[str, Ids]):
+class Memo(dict[str, Value]):
     """A bounded memo of `compute`, which takes distinct strings, many at once, and gives a value for each.
 
     Emptied when full, which costs little as common keys return at once. Several threads may use it.
     """
 
-    def __init__(self, compute: Callable[[list[str]], Iterable[Ids]]) -> None:
+    def __init__(self, compute: Callable[[list[str]], Iterable[Value]]) -> None:
         self._compute = compute
 
-    def joined(self, keys: list[str]) -> list[int]:
+    def joined(self, keys: list[str]) -> list[Any]:
         """The values of all keys, end to end."""
         try:
             return list(chain.from_iterable(map(self.__getitem__, keys)))
         except KeyError:  # at least one is new
             return list(chain.from_iterable(self.values_of(keys)))
 
-    def values_of(self, keys: list[str]) -> list[Ids]:
+    def values_of(self, keys: list[str]) -> list[Value]:
         """The value of each key."""
-        known = list(map(self.get, keys))
-        missing = [index for index, value in enumerate(known) if value is None]
+        found = list(map(self.get, keys))
+        known: list[Value] = found  # type: ignore[assignment]  # once the missing ones are filled in
+        if all(found):  # as for known text; an empty value is looked for below, and found
+            return known
+        missing = [index for index, value in enumerate(found) if value is None]
         unknown = list(map(keys.__getitem__, missing))
-        new = list(dict.fromkeys(unknown))
-        found = dict(zip(new, self._compute(new), strict=True))
-        values: list[Ids] = known  # type: ignore[assignment]  # once the missing ones are filled in
-        for index, value in zip(missing, map(found.__getitem__, unknown), strict=True):
-            values[index] = value
-        self._keep(found)
-        return values
+        distinct = list(dict.fromkeys(unknown))
+        new = dict(zip(distinct, self._compute(distinct), strict=True))
+        for index, value in zip(missing, map(new.__getitem__, unknown), strict=True):
+            known[index] = value
+        self._keep(new)
+        return known
 
-    def _keep(self, found: dict[str, Ids]) -> None:
-        if max(map(len, found), default=0) > MEMO_KEY or len(found) > MEMO_ENTRIES:
-            short = ((key, value) for key, value in found.items() if len(key) <= MEMO_KEY)
-            found = dict(islice(short, MEMO_ENTRIES))
-        if len(self) + len(found) > MEMO_ENTRIES:
+    def _keep(self, new: dict[str, Value]) -> None:
+        if max(map(len, new), default=0) > MEMO_KEY or len(new) > MEMO_ENTRIES:
+            short = ((key, value) for key, value in new.items() if len(key) <= MEMO_KEY)
+            new = dict(islice(short, MEMO_ENTRIES))
+        if len(self) + len(new) > MEMO_ENTRIES:
             self.clear()
-        self.update(found)
+        self.update(new)

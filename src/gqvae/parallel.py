@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
@@ -25,36 +26,61 @@ _Result = TypeVar("_Result")
 _Outcome = tuple[Any, Exception | None]
 
 _PIPE_BYTES = 1 << 20  # the most that Linux grants to everyone
-_AHEAD = 2  # items that a child has: one to work on, and the next
+_AHEAD = 3  # items that a child has: one to work on, and the next while this process does one of its own
 
 
-def map_in_processes(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+@dataclass(frozen=True)
+class Elsewhere(Generic[_Item, _Result]):
+    """What other processes do to an item."""
+
+    function: Callable[[_Item], Any]
+    """Gives what travels fast."""
+    unpack: Callable[[Any], _Result]
+    """Makes of it, here, what the function that is mapped gives."""
+
+
+def map_in_processes(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int,
+    elsewhere: Elsewhere[_Item, _Result] | None = None,
+) -> Iterator[_Result]:
     """Like the builtin `map`, in `workers` processes, of which this is one.
 
     The first item is done here, before any process starts: often there is no other, and what it leaves in memory
-    (tables, frequent words) is there in processes that are forked. No more than three items a process are read ahead.
-    `function` is sent once to each process, items and results travel, so all must be picklable.
+    (tables, frequent words) is there in processes that are forked. No more than four items a process are read ahead.
+    What others do, `function` if `elsewhere` does not say otherwise, is sent once to each process, items and results
+    travel, so all must be picklable.
 
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """
     rest = iter(items)
     yield from map(function, rest if workers < 2 else islice(rest, 1))
     for item in rest:  # there is a second one
-        yield from _shared_out(function, chain([item], rest), workers)
+        yield from _shared_out(function, chain([item], rest), workers, elsewhere or Elsewhere(function, _as_it_is))
 
 
-def _shared_out(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+def _as_it_is(result: _Result) -> _Result:
+    return result
+
+
+def _shared_out(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int,
+    elsewhere: Elsewhere[_Item, _Result],
+) -> Iterator[_Result]:
     here = _Here(function)
     children: list[_Child[_Item, _Result]] = []
     order: deque[_Here[_Item, _Result]] = deque()  # who does the items whose results are still to come
     try:
-        children += (_Child(function) for _ in range(workers - 1))
+        children += (_Child(elsewhere) for _ in range(workers - 1))
         for item in items:
             idlest = min(children, key=_Child.left)
             doer = idlest if idlest.left() < _AHEAD else here
             doer.begin(item)
             order.append(doer)
-            while order and (order[0].ready() or len(order) > 3 * workers):
+            while order and (order[0].ready() or len(order) > 4 * workers):
                 yield order.popleft().result()
         while order:
             yield order.popleft().result()
@@ -88,15 +114,16 @@ class _Here(Generic[_Item, _Result]):
 class _Child(_Here[_Item, _Result]):
     """Does so in a process of its own."""
 
-    def __init__(self, function: Callable[[_Item], _Result]) -> None:
-        super().__init__(function)
+    def __init__(self, elsewhere: Elsewhere[_Item, _Result]) -> None:
+        super().__init__(elsewhere.function)
+        self._unpack = elsewhere.unpack
         its_items, self._items = Pipe(duplex=False)
         self._results, its_results = Pipe(duplex=False)
         _enlarge(self._items)
         _enlarge(its_results)
         self._left = 0
         ours = self._items, self._results
-        self._process = Process(target=_serve, args=(function, its_items, its_results, ours), daemon=True)
+        self._process = Process(target=_serve, args=(elsewhere.function, its_items, its_results, ours), daemon=True)
         self._process.start()
         its_items.close()  # so that, when it has died, nobody holds the other ends
         its_results.close()
@@ -119,7 +146,7 @@ class _Child(_Here[_Item, _Result]):
     def result(self) -> _Result:
         if not self._outcomes:
             self._receive()
-        return super().result()
+        return self._unpack(super().result())
 
     def end(self) -> None:
         self._process.kill()  # it has nothing to put in order

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 ROWS, CODES = 512, 2_048
 """Of a tile, which a processor's cache holds: large enough for the matrix product, small enough for what follows it."""
+GPU_ROWS, GPU_CODES = 4_096, 16_384
+"""The same on a GPU, whose memory is as fast as it has to be and whose time goes to starting work, not to doing it."""
 BLOCK = 64
 """Codes of which only the best is looked at first: torch finds a maximum several times faster than its place."""
 
@@ -30,8 +32,8 @@ def nearest(projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | Non
         allowed: (V,) True for the codes that may be chosen; one must be.
     """
     tiles = _Tiles(keys, bias, allowed)
-    found = [_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in torch.split(projected, ROWS)]
-    return torch.cat(found)[:, 0]
+    parts = torch.split(projected, tiles.rows)
+    return torch.cat([_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in parts])[:, 0]
 
 
 def nearest_few(
@@ -52,15 +54,18 @@ class _Tiles:
 
     def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None) -> None:
         bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+        self.rows, self.codes = (ROWS, CODES) if keys.device.type == "cpu" else (GPU_ROWS, GPU_CODES)
         missing = -len(keys) % BLOCK
         self.keys = F.pad(keys, (0, 0, 0, missing))
         self.bias = F.pad(bias, (0, missing), value=-torch.inf)
 
     def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The first code of each tile, and its logits (rows, codes)."""
-        for start in range(0, len(self.keys), CODES):
-            tile = slice(start, start + CODES)
-            yield start, torch.addmm(self.bias[tile], rows, self.keys[tile].T)
+        for start in range(0, len(self.keys), self.codes):
+            yield start, torch.addmm(self.bias[self.tile(start)], rows, self.keys[self.tile(start)].T)
+
+    def tile(self, start: int) -> slice:
+        return slice(start, start + self.codes)
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
@@ -103,7 +108,7 @@ class _Few(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(projected.device.type, enabled=False):
             tiles = _Tiles(keys.float(), bias.float(), allowed)
-            parts = [_sum_and_largest(tiles, rows, count) for rows in torch.split(projected.float(), ROWS)]
+            parts = [_sum_and_largest(tiles, rows, count) for rows in torch.split(projected.float(), tiles.rows)]
         log_total = torch.cat([total for total, _ in parts])
         codes = torch.cat([codes for _, codes in parts]).clamp_(max=len(keys) - 1)  # none of those that fill up
         ctx.save_for_backward(projected, keys, bias, log_total)
@@ -114,20 +119,21 @@ class _Few(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, keys, bias, log_total = ctx.saved_tensors
-        tiles = _Tiles(keys.float(), bias.float(), ctx.allowed)
-        of_projected = torch.zeros_like(projected, dtype=torch.float)
-        of_keys, of_bias = torch.zeros_like(tiles.keys), torch.zeros_like(tiles.bias)
-        parts = (torch.split(tensor, ROWS) for tensor in (projected.float(), log_total, gradients[0], of_projected))
-        for rows, total, gradient, of_rows in zip(*parts, strict=True):
+        # what is done to whole tiles is what takes time: so that weights are exp of a product alone, and are summed by
+        # one, the sum to divide by is one more column of the latents, and a column of ones one more of the keys
+        ones = keys.new_ones(len(keys), 1, dtype=torch.float)
+        tiles = _Tiles(torch.cat([keys.float(), ones], 1), bias.float(), ctx.allowed)
+        shifted = torch.cat([projected.float(), -log_total[:, None]], 1)
+        scaled = gradients[0][:, None] * torch.cat([projected.float(), torch.ones_like(log_total)[:, None]], 1)
+        of_projected, of_keys = torch.zeros_like(shifted), torch.zeros_like(tiles.keys)
+        parts = (torch.split(tensor, tiles.rows) for tensor in (shifted, scaled, of_projected))
+        for rows, pull, of_rows in zip(*parts, strict=True):
             for start, logits in tiles.of(rows):
-                tile = slice(start, start + CODES)
-                weights = logits.sub_(total[:, None]).exp_().mul_(gradient[:, None])
+                weights, tile = logits.exp_(), tiles.tile(start)
                 of_rows.addmm_(weights, tiles.keys[tile])
-                of_keys[tile].addmm_(weights.T, rows)
-                if ctx.needs_input_grad[2]:
-                    of_bias[tile] += weights.sum(0)
-        size = len(keys)
-        return of_projected, of_keys[:size], of_bias[:size] if ctx.needs_input_grad[2] else None, None, None
+                of_keys[tile].addmm_(weights.T, pull)
+        of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
+        return of_projected[:, :-1] * gradients[0][:, None], of_keys, of_bias, None, None
 
 
 def _sum_and_largest(tiles: _Tiles, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -135,7 +141,9 @@ def _sum_and_largest(tiles: _Tiles, rows: Tensor, count: int) -> tuple[Tensor, T
     totals, found = [], []
     for start, logits in tiles.of(rows):
         largest = _largest(start, logits, count)
-        top = largest[0][:, :1].clamp(min=torch.finfo(logits.dtype).min)  # where no code of a tile is allowed
-        totals.append(logits.sub_(top).exp_().sum(-1).log_() + top[:, 0])
+        top, place = largest[0][:, 0], largest[1][:, :1] - start
+        # of one pass through the tile, where the sum of exponentials takes three
+        total = top - logits.log_softmax(-1).gather(1, place)[:, 0]
+        totals.append(total.nan_to_num(nan=-torch.inf))  # where no code of a tile is allowed
         found.append(largest)
     return torch.stack(totals).logsumexp(0), _merged(found, count)[1]

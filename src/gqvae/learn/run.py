@@ -169,14 +169,16 @@ class Run:
         return GQVAE(self.config.model, quantizer, self.config.pretokens.window, self.alphabet.size)
 
     def trained_model(self) -> GQVAE:
-        """The model of the last checkpoint, in evaluation mode. Raises GqvaeError while training is unfinished."""
+        """The model of the last checkpoint, in evaluation mode, on the GPU if there is one and the settings do not say
+        otherwise. Raises GqvaeError while training is unfinished."""
         model = self.new_model()
         step = load_model(self.checkpoint, model)
         if step < self.config.training.steps:
             raise GqvaeError(
                 f"{self.folder} is trained for {step} of {self.config.training.steps} steps: finish it with --resume"
             )
-        return model.eval()
+        use_gpu = torch.accelerator.is_available() and self.config.training.accelerator != "cpu"
+        return model.eval().to(torch.accelerator.current_accelerator() if use_gpu else "cpu")
 
     def segmenter(
         self, mode: Mode, model: GQVAE, vocabulary: Vocabulary | None = None, weight: float | None = None

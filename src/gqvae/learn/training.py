@@ -20,7 +20,7 @@ from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.learn import checkpoint, health, metrics, rate
 from gqvae.learn.data import Batches, Sample
-from gqvae.learn.model import GQVAE
+from gqvae.learn.model import GQVAE, AttentionBlock, Decoder
 from gqvae.learn.objectives import Outcome, Phase, make_objective
 from gqvae.learn.quantizers import registry
 from gqvae.learn.quantizers.reservoir import Reservoir
@@ -107,8 +107,10 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         model = run.new_model()
         if settings.compile:
-            for part in (model.encoder, model.gater, model.decoder):
-                part.compile(dynamic=True)
+            # not the gater's convolutions, which are cut to the length of the pretokens and compiled for each anew
+            for part in model.modules():
+                if isinstance(part, AttentionBlock | Decoder):
+                    part.compile(dynamic=True)
         optimizer = make_optimizer(model, self.config)
         self.objective = make_objective(model, self.config.objective, self.config.quantizer)
         self.stepper, self.optimizer = team.fabric.setup(self.objective, optimizer)
