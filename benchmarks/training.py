@@ -7,7 +7,6 @@ of a fresh process grows by at most in one step, with 50,000 codes.
 """
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -179,9 +178,15 @@ def _growth(folder: Path, name: str, batches: list[Tensor]) -> int:
     task = _tasks(Run.open(folder), LARGE, batches)[name]
     small = _tasks(Run.open(folder), 64, batches)[name]
     small()  # libraries set themselves up
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _resident("VmRSS")
     task()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _resident("VmHWM") - before
+
+
+def _resident(what: str) -> int:
+    """Bytes that this process has in memory, or had at most. (What `resource` tells begins with the parent's most.)"""
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status[what].split()[0])
 
 
 if __name__ == "__main__":

@@ -287,7 +287,7 @@ def test_gguf_of_merges_alone(tmp_path: Path) -> None:
     assert keys["tokenizer.ggml.token_type"][-2:] == [1, 3]
     assert keys["tokenizer.ggml.eos_token_id"] == model.vocab_size - 1
     assert len(keys["tokenizer.ggml.merges"]) == len(model.vocabulary.learned)
-    assert "llama.cpp itself was not run" in report["note"]
+    assert "llama.cpp itself is not run here" in report["note"]
 
 
 def test_gguf_of_whole_words_where_llama_cpp_knows_them(folder: Path, tmp_path: Path) -> None:
@@ -307,6 +307,6 @@ def test_a_gguf_that_reads_back_otherwise_is_not_kept(tmp_path: Path, monkeypatc
     model = portable_bpe(toy(size=350), COUNTS, merges_only=True)
     read = gguf.read_gguf
     monkeypatch.setattr(gguf, "read_gguf", lambda path: read(path) | {"tokenizer.ggml.merges": ["t h"]})
-    with pytest.raises(GqvaeError, match="merges is not what was written"):
+    with pytest.raises(GqvaeError, match="merges is not the one of its tokens"):
         export_gguf(model, tmp_path / "gguf")
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from toys import TEXT, toy
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
 from gqvae.verify import verify
+from gqvae.vocabulary import Vocabulary
 
 
 def test_verify_passes_a_good_tokenizer(tmp_path: Path) -> None:
@@ -77,3 +78,32 @@ def test_exports_are_proven_again(tmp_path: Path) -> None:
     for damage in ("", "{", "[]", "{}", '{"added_tokens": 3}', "[" * 100_000):
         tokens.write_text(damage)
         assert not verify_export(tmp_path / "tok", folders[1]).ok
+
+
+def test_exports_to_gguf_and_sentencepiece_are_proven_again(tmp_path: Path) -> None:
+    from collections import Counter
+
+    from gqvae.export.again import verify_export
+    from gqvae.export.gguf import export_gguf
+    from gqvae.export.portable import portable_bpe
+    from gqvae.export.sentencepiece import export_sentencepiece
+    from gqvae.patterns import split
+
+    vocabulary = Vocabulary((b"the", b" the", b" rain"), ("<|endoftext|>",))
+    whole = Tokenizer(vocabulary, [-9.0] * 256 + [-3.0] * 3, "none", "whole")
+    whole.save(tmp_path / "sentencepiece-tok")
+    export_sentencepiece(whole, tmp_path / "sentencepiece")
+    cut = toy("gpt4", size=350)
+    cut.save(tmp_path / "gguf-tok")
+    export_gguf(portable_bpe(cut, Counter(split(TEXT, "gpt4"))), tmp_path / "gguf")
+    for name, file in (("sentencepiece", "tokenizer.model"), ("gguf", "tokenizer.gguf")):
+        check = verify_export(tmp_path / f"{name}-tok", tmp_path / name, [TEXT])
+        assert check.ok, check.detail
+        assert name in check.detail
+        path = tmp_path / name / file
+        good = path.read_bytes()
+        for damage in (good[:-200], good.replace(b"the", b"teh"), b"", b"garbage" * 100):
+            path.write_bytes(damage)
+            check = verify_export(tmp_path / f"{name}-tok", tmp_path / name, [TEXT])
+            assert not check.ok
+            assert "written" not in check.detail

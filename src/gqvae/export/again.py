@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.errors import GqvaeError
+from gqvae.export import gguf, sentencepiece
 from gqvae.export.huggingface import check_huggingface, with_specials
 from gqvae.export.parity import Proof
 from gqvae.export.portable import check_portable, load_portable
@@ -16,7 +17,8 @@ from gqvae.verify import Check
 def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] = ()) -> Check:
     """Prove the ids of the export in `folder` equal to those of the tokenizer `name`, on awkward text and `samples`.
 
-    A portable export has ids of its own: those are held against its own files, in every program that is installed.
+    Portable exports, and GGUF files made from them, have ids of their own: those are held against the export's own
+    files, in every program that is installed.
     """
     folder, title = Path(folder), f"export {folder} equal"
     try:
@@ -33,8 +35,15 @@ def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
     elif (folder / "tokenizer.json").exists():
         proof = Proof.of(with_specials(tokenizer, _specials(folder)), samples)
         programs, note = check_huggingface(proof, folder), "in "
+    elif (folder / gguf.FILE).exists():
+        held = gguf.load_gguf(folder)
+        proof = Proof.of(held, samples)
+        programs, note = gguf.check_gguf(proof, held, folder), "ids of its own, the same in "
+    elif (folder / sentencepiece.FILE).exists():
+        proof = sentencepiece.proof_of(tokenizer, samples)
+        programs, note = sentencepiece.check_sentencepiece(proof, tokenizer, folder), "in "
     else:
-        raise GqvaeError("there is no tokenizer.json in it: only Hugging Face and portable exports can be proven again")
+        raise GqvaeError("there is no export in it")
     return f"{note}{', '.join(programs)}; {len(proof.texts)} texts"
 
 

@@ -4,8 +4,8 @@ Only a portable BPE fits (`model` gpt2). llama.cpp knows patterns by name and ha
 With the one that it calls "gpt-2" it always merges: ids for whole words alone could not occur. With "llama-bpe" it
 looks for the whole pretoken first, as `ignore_merges` does.
 
-**llama.cpp is not run here.** What is checked: each key as `gguf` reads it back; and the ids that `tokenizers` gives
-with the file's tokens and merges, with or without `ignore_merges` as llama.cpp would.
+llama.cpp is not run here (`docs/exports.md` says when it was). What is checked: each key as `gguf` reads it back; and
+the ids that `tokenizers` gives with the file's tokens and merges, with or without `ignore_merges` as llama.cpp would.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +18,9 @@ from tokenizers import models
 from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
 from gqvae.export.chat import END, PAD
-from gqvae.export.huggingface import around, spell
+from gqvae.export.huggingface import around, byte_level_alphabet, spell
 from gqvae.export.parity import Proof, Runtime, expect, write_export
+from gqvae.vocabulary import BYTES, Vocabulary
 
 FILE = "tokenizer.gguf"
 NAMES = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
@@ -27,7 +28,7 @@ NAMES = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
 WHOLE_FIRST = ("llama-bpe",)
 """Of these, the ones with which llama.cpp emits a pretoken that is a token as it is."""
 NOTE = (
-    "llama.cpp itself was not run. Its llama_detokenize removes spaces before punctuation for these models "
+    "llama.cpp itself is not run here. Its llama_detokenize removes spaces before punctuation for these models "
     "(clean_spaces); joining llama_token_to_piece does not. It parses special tokens only where parse_special is set."
 )
 NOTE_GPT4 = " After an apostrophe it does not take ſ (U+017F) for an s, as this pattern does."
@@ -40,21 +41,41 @@ def export_gguf(tokenizer: BPETokenizer, folder: str | Path, samples: Iterable[s
 
     Raises GqvaeError for a pattern that llama.cpp does not have, for ids it could not give, and if anything differs.
     """
-    pre = _name_of_pattern(tokenizer)
+    keys = keys_of(tokenizer)
     proof = Proof.of(tokenizer, samples or ())
 
     def write(temporary: Path) -> dict[str, Any]:
-        keys = keys_of(tokenizer, pre)
         write_gguf(keys, tokenizer.name, temporary / FILE)
-        found = read_gguf(temporary / FILE)
-        for key, value in keys.items():
-            expect(found.get(key) == value, f"{key} is not what was written")
-        proof.check(_as_llama_would(tokenizer, found))
-        checked = ["gguf", "tokenizers, given the file's tokens and merges"]
+        checked = check_gguf(proof, tokenizer, temporary)
         note = NOTE + (NOTE_GPT4 if tokenizer.pattern == "gpt4" else "")
         return proof.report("gguf", len(tokenizer.unreachable), checked, note) | {"keys": list(keys)}
 
     return write_export(folder, write)
+
+
+def check_gguf(proof: Proof, tokenizer: BPETokenizer, folder: Path) -> list[str]:
+    """Compare the file with what `proof` expects, and its keys with the tokenizer's; what it was read with."""
+    found = read_gguf(folder / FILE)
+    for key, value in keys_of(tokenizer).items():
+        expect(found.get(key) == value, f"{key} is not the one of its tokens")
+    proof.check(_as_llama_would(tokenizer, found))
+    return ["gguf", "tokenizers, given the file's tokens and merges"]
+
+
+def load_gguf(folder: Path) -> BPETokenizer:
+    """The tokenizer that a file's tokens, their kinds and its pattern say. Raises GqvaeError if it is none of ours."""
+    from gguf import TokenType
+
+    found = read_gguf(folder / FILE)
+    byte_of = {character: byte for byte, character in enumerate(byte_level_alphabet())}
+    try:
+        pattern = {theirs: ours for ours, theirs in NAMES.items()}[found["tokenizer.ggml.pre"]]
+        tokens = list(zip(found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"], strict=True))
+        specials = tuple(token for token, kind in tokens if kind == TokenType.CONTROL)
+        plain = [bytes(map(byte_of.__getitem__, token)) for token, kind in tokens if kind == TokenType.NORMAL]
+        return BPETokenizer(Vocabulary(tuple(plain[BYTES:]), specials), pattern, folder.resolve().name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise GqvaeError(f"{folder / FILE} is no export of gqvae ({error!r})") from error
 
 
 def _name_of_pattern(tokenizer: BPETokenizer) -> str:
@@ -69,10 +90,11 @@ def _name_of_pattern(tokenizer: BPETokenizer) -> str:
     return pre
 
 
-def keys_of(tokenizer: BPETokenizer, pre: str) -> dict[str, Any]:
-    """The keys and their values, in llama.cpp's names."""
+def keys_of(tokenizer: BPETokenizer) -> dict[str, Any]:
+    """The keys and their values, in llama.cpp's names. Raises GqvaeError for what llama.cpp cannot do."""
     from gguf import TokenType
 
+    pre = _name_of_pattern(tokenizer)
     plain, specials = tokenizer.vocabulary.plain_tokens, tokenizer.vocabulary.specials
     keys: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gqvae.errors import GqvaeError
-from gqvae.export.parity import Proof, Runtime, unreachable_ids, write_export
+from gqvae.export.parity import Proof, Runtime, expect, unreachable_ids, write_export
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import BYTES, Vocabulary
 
@@ -43,22 +43,35 @@ def export_sentencepiece(
     Raises GqvaeError, with the reason, where SentencePiece cannot hold the tokenizer.
     """
     _refuse_impossible(tokenizer)
-    # Specials are control pieces: text never gives them, so there is nothing to parse.
-    proof = Proof.of(_without_specials(tokenizer), samples or ())
-    model = build_sentencepiece(tokenizer)
+    proof = proof_of(tokenizer, samples or ())
 
     def write(temporary: Path) -> dict[str, Any]:
-        from sentencepiece import SentencePieceProcessor
-
-        (temporary / FILE).write_bytes(model)
-        processor: Any = SentencePieceProcessor(model_file=str(temporary / FILE))
-        size: int = processor.get_piece_size()
-        text_size = size - EXTRA - len(tokenizer.vocabulary.specials)
-        proof.check(Runtime("sentencepiece", text_size, processor.encode, processor.decode, plain=None))
-        report = proof.report("sentencepiece", unreachable_ids(tokenizer) + EXTRA, ["sentencepiece"], NOTE)
-        return report | {"vocab_size": tokenizer.vocab_size, "model_size": size}
+        (temporary / FILE).write_bytes(build_sentencepiece(tokenizer))
+        checked = check_sentencepiece(proof, tokenizer, temporary)
+        report = proof.report("sentencepiece", unreachable_ids(tokenizer) + EXTRA, checked, NOTE)
+        size = report["vocab_size"] + len(tokenizer.vocabulary.specials)
+        return report | {"vocab_size": size, "model_size": size + EXTRA}
 
     return write_export(folder, write)
+
+
+def proof_of(tokenizer: Tokenizer, samples: Iterable[str]) -> Proof:
+    """What the model has to match. Special tokens are control pieces: text never gives them, nothing parses them."""
+    vocabulary = Vocabulary(tokenizer.vocabulary.learned, ())
+    return Proof.of(Tokenizer(vocabulary, tokenizer.scores, tokenizer.pattern, tokenizer.name), samples)
+
+
+def check_sentencepiece(proof: Proof, tokenizer: Tokenizer, folder: Path) -> list[str]:
+    """Compare the model with what `proof` expects; what it was loaded with. Raises GqvaeError."""
+    from sentencepiece import SentencePieceProcessor
+
+    processor: Any = SentencePieceProcessor(model_file=str(folder / FILE))
+    text_size = processor.get_piece_size() - EXTRA - len(tokenizer.vocabulary.specials)
+    proof.check(Runtime("sentencepiece", text_size, processor.encode, processor.decode, plain=None))
+    for id_, name in enumerate(tokenizer.vocabulary.specials, start=text_size):
+        same = processor.id_to_piece(id_) == name and processor.is_control(id_)
+        expect(same, f"the special token {name!r} is not its own id")
+    return ["sentencepiece"]
 
 
 def _refuse_impossible(tokenizer: Tokenizer) -> None:
@@ -75,11 +88,6 @@ def _refuse_impossible(tokenizer: Tokenizer) -> None:
         for character, what in (("\0", "NUL"), (SPACE, "U+2581, its space")):
             if character in text:
                 raise GqvaeError(f"SentencePiece cannot hold the token {text!r}: it has {what} in it")
-
-
-def _without_specials(tokenizer: Tokenizer) -> Tokenizer:
-    vocabulary = Vocabulary(tokenizer.vocabulary.learned, ())
-    return Tokenizer(vocabulary, tokenizer.scores, tokenizer.pattern, tokenizer.name)
 
 
 def build_sentencepiece(tokenizer: Tokenizer) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from gqvae.bpe import BPETokenizer
 from gqvae.export.parity import Runtime
+from gqvae.files import read_bounded, read_json
 from gqvae.patterns import PATTERNS
 
 RANKS, ABOUT = "ranks.tiktoken", "tiktoken.json"
@@ -45,8 +46,8 @@ def load_tiktoken(folder: Path) -> Any:
     """The `tiktoken.Encoding` of the two files."""
     import tiktoken
 
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    lines = map(bytes.split, (folder / RANKS).read_bytes().splitlines())
+    about = read_json(folder / ABOUT)
+    lines = map(bytes.split, read_bounded(folder / RANKS).splitlines())
     about["mergeable_ranks"] = {base64.b64decode(token): int(rank) for token, rank in lines}
     return tiktoken.Encoding(**about)
 
