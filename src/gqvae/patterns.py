@@ -9,9 +9,9 @@ Every split is lossless: the pieces of any str or bytes, joined, are its bytes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import regex
 
@@ -158,6 +158,20 @@ def split_text(text: str, pattern: str) -> list[str]:
     if sum(map(len, pieces)) == len(text) and known == text:
         return pieces
     return _pieces_by_span(compiled, known, text)
+
+
+def split_each(texts: Sequence[str], pattern: str) -> list[list[str]]:
+    """`split_text` of each, several times as fast for many short ones."""
+    compiled, whole = compiled_pattern(pattern), "".join(texts)
+    if compiled and not _holds_newer(whole):
+        pieces = list(map(compiled.findall, texts))
+        if sum(map(len, chain.from_iterable(pieces))) == len(whole):
+            return pieces
+    return [split_text(text, pattern) for text in texts]
+
+
+def _holds_newer(text: str) -> bool:
+    return any(NEWER.search(found[0]) for found in _MAYBE_NEWER.finditer(text))
 
 
 def _pieces_by_span(compiled: "regex.Pattern[str]", known: str, text: str) -> list[str]:

@@ -57,9 +57,10 @@ def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
     A block ends at the last certain boundary of a part; one that has none waits for the next. Raises GqvaeError where
     more than `UNBROKEN` bytes would wait.
     """
+    known = boundaries(pattern)
     waiting: list[bytes] = []
     for part in parts:
-        if waiting and (end := _last_boundary(part, pattern)):
+        if waiting and known and (end := known.last_cut(part)):
             yield b"".join([*waiting, part[:end]])
             waiting = [part[end:]]
         else:
@@ -67,15 +68,3 @@ def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:
             check_broken(sum(map(len, waiting)), pattern)
     if waiting:
         yield b"".join(waiting)
-
-
-def _last_boundary(part: bytes, pattern: str) -> int:
-    """Where the last certain boundary within `part` is, 0 if there is none.
-
-    What comes before is taken for white space, which makes nothing certain: white space at the start of `part` may
-    be the end of a longer run.
-    """
-    known = boundaries(pattern)
-    if known is None:
-        return 0
-    return max(0, int(known.cuts(b"\n" + part, [0])[-1]) - 1)

@@ -1,11 +1,10 @@
 """A batch of text -> its distinct pretokens and how often it has each."""
 
-from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from gqvae.boundaries import boundaries
-from gqvae.patterns import cut, split_text
+from gqvae.patterns import cut, split_each
 
 if TYPE_CHECKING:
     import numpy
@@ -24,7 +23,7 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     """Count the pretokens of at most `window` bytes of blocks of UTF-8, none of them empty, each split by itself.
 
     Arrow cuts and counts the text at all boundaries that two characters tell; what is left uncertain, or too long,
-    is split one distinct part at a time.
+    the pattern splits, each distinct part once.
     """
     import numpy
     import pyarrow
@@ -37,17 +36,9 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
         settled &= ~known.uncertain(data, starts[:-1])
     if settled.all():
         return found
-    places = numpy.flatnonzero(~settled)
-    split = [
-        (piece, count)
-        for start, end, count in zip(
-            starts[places].tolist(), starts[places + 1].tolist(), found.counts[places].tolist(), strict=True
-        )
-        for piece in _split(data[start:end], pattern, window)
-    ]
-    pieces = [found.pieces.filter(pyarrow.array(settled)), pyarrow.array([p for p, _ in split], pyarrow.large_binary())]
-    counts = [found.counts[settled], numpy.array([count for _, count in split], numpy.int64)]
-    return Counts(pyarrow.concat_arrays(pieces), numpy.concatenate(counts))
+    certain = Counts(found.pieces.filter(pyarrow.array(settled)), found.counts[settled])
+    rest = Counts(found.pieces.filter(pyarrow.array(~settled)), found.counts[~settled])
+    return _joined(certain, *_split(rest, pattern, window))
 
 
 def _counted(data: bytes, bounds: list[int], pattern: str) -> Counts:
@@ -73,6 +64,27 @@ def _contents(pieces: "pyarrow.LargeBinaryArray") -> "tuple[bytes, NDArray[numpy
     return data.to_pybytes()[: int(starts[-1])], starts
 
 
-@lru_cache(1 << 16)  # a few parts make up most of what is uncertain
-def _split(part: bytes, pattern: str, window: int) -> list[bytes]:
-    return [short for piece in split_text(part.decode(), pattern) for short in cut(piece.encode(), window)]
+def _split(parts: Counts, pattern: str, window: int) -> tuple[Counts, Counts]:
+    """What the pattern makes of each part: pieces of at most `window` bytes, and what longer ones are cut into."""
+    import numpy
+    import pyarrow
+
+    found = split_each(parts.pieces.cast(pyarrow.large_string()).to_pylist(), pattern)
+    counts = parts.counts.repeat(list(map(len, found)))
+    pieces = pyarrow.array(list(chain.from_iterable(found)), pyarrow.large_string()).cast(pyarrow.large_binary())
+    long = numpy.diff(_contents(pieces)[1]) > window
+    cuts = [cut(piece, window) for piece in pieces.filter(pyarrow.array(long)).to_pylist()]
+    shortened = pyarrow.array(list(chain.from_iterable(cuts)), pyarrow.large_binary())
+    return (
+        Counts(pieces.filter(pyarrow.array(~long)), counts[~long]),
+        Counts(shortened, counts[long].repeat(list(map(len, cuts)))),
+    )
+
+
+def _joined(*parts: Counts) -> Counts:
+    import numpy
+    import pyarrow
+
+    return Counts(
+        pyarrow.concat_arrays([part.pieces for part in parts]), numpy.concatenate([part.counts for part in parts])
+    )
