@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gqvae.errors import GqvaeError
+from gqvae.files import read_bounded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,15 +98,11 @@ def run(out: Path) -> list[dict[str, Any]]:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Read the rows of a metrics.jsonl. Raises GqvaeError that names file and line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise GqvaeError(f"cannot read {path}: {error.strerror}") from error
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_bounded(path).splitlines(), 1):
         try:
             rows.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GqvaeError(f"{path}:{number}: not valid JSON: {error}") from error
     return rows
 
