@@ -227,6 +227,16 @@ def test_a_forged_config_gets_no_memory(
             use(copy)
 
 
+@pytest.mark.parametrize(
+    "forged", [{"files": ["a"]}, {"files": 3}, {"provenance": []}, {"config": "x"}, {"provenance": {"inputs": None}}]
+)
+def test_a_forged_config_of_another_shape_is_told(forged: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(undisturbed / "run", tmp_path / "run"))
+    forge(copy, lambda content: content.update(forged))
+    with pytest.raises(GqvaeError):
+        Run.open(copy)
+
+
 # The corpus
 
 

@@ -108,7 +108,9 @@ class Run:
                 raise GqvaeError(f"{path} was changed or damaged (its sha256 does not match); train into a new folder")
             config, inputs = Config.from_dict(content["config"]), list(map(str, content["provenance"]["inputs"]))
             files = dict(content["files"])
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except GqvaeError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise GqvaeError(f"{path} is not that of a training run of this version ({error})") from error
         found = _digests(folder)
         for name in files | found:
