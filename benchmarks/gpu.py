@@ -1,7 +1,7 @@
 """A step of training on a GPU: bf16 and torch.compile against float32, the share of the search, and the padded twin.
 
 Steps are whole ones of the preset `small`: batch, gradient, optimiser. The search is that for the nearest codes and its
-gradient, repeated by itself on what a step asked for. The twin, which takes a larger batch to pieces, gets that of
+gradient, repeated by itself on what a step asked for. The twin, for which such batches are too large, gets those of
 `tiny` (`training`). Needs a GPU.
 """
 
@@ -14,7 +14,7 @@ from unittest import mock
 
 import torch
 from timing import keep, parser, side_by_side
-from training import LARGE, LARGE_BATCH, _batches, _tasks
+from training import LARGE, LARGE_BATCH, draw_batches, step_tasks
 
 from gqvae.config import Config
 from gqvae.corpus import Corpus
@@ -113,9 +113,9 @@ def _search(trainer: Trainer) -> tuple[float, float]:
 
 
 def _against_twin(run: Run, repeats: int) -> dict[str, Any]:
-    batches = [batch.cuda() for batch in _batches(run, run.config, 3)]
+    batches = [batch.cuda() for batch in draw_batches(run, run.config, 3)]
     with torch.device("cuda"):
-        tasks = _tasks(run, SIZES[0], batches)
+        tasks = step_tasks(run, SIZES[0], batches)
         theirs, ours = (task() for task in tasks.values())
         assert abs(theirs - ours) < 1e-3 * abs(ours), (theirs, ours)
         seconds = side_by_side(tasks, repeats)
@@ -125,12 +125,12 @@ def _against_twin(run: Run, repeats: int) -> dict[str, Any]:
 
 def _weighed(run: Run) -> dict[str, Any]:
     batches = [
-        batch.cuda() for batch in _batches(run, run.config.override([f"training.batch_symbols={LARGE_BATCH}"]), 1)
+        batch.cuda() for batch in draw_batches(run, run.config.override([f"training.batch_symbols={LARGE_BATCH}"]), 1)
     ]
     grown = {}
     for name in ("ours", "padded, one-hot"):
         with torch.device("cuda"):
-            task = _tasks(run, LARGE, batches)[name]
+            task = step_tasks(run, LARGE, batches)[name]
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
             task()

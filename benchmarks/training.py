@@ -120,7 +120,7 @@ def main() -> None:
     keep("training", about, rows)
 
 
-def _tasks(run: Run, codes: int, batches: list[Tensor]) -> dict[str, Any]:
+def step_tasks(run: Run, codes: int, batches: list[Tensor]) -> dict[str, Any]:
     """A step over these batches in both ways, as functions that return the summed loss."""
     config = run.config
     torch.manual_seed(0)
@@ -146,14 +146,14 @@ def _step(model: GQVAE, loss: Tensor) -> float:
     return loss.item()
 
 
-def _batches(run: Run, config: Config, count: int) -> list[Tensor]:
+def draw_batches(run: Run, config: Config, count: int) -> list[Tensor]:
     drawing = Batches(run.table, config.training.count_exponent, config.training.batch_symbols)
     generator = torch.Generator().manual_seed(1)
     return [drawing.draw(generator) for _ in range(count)]
 
 
 def _timed(run: Run, codes: int, repeats: int) -> dict[str, Any]:
-    tasks = _tasks(run, codes, _batches(run, run.config, BATCHES))
+    tasks = step_tasks(run, codes, draw_batches(run, run.config, BATCHES))
     theirs, ours = (task() for task in tasks.values())
     assert abs(theirs - ours) < 1e-4 * abs(ours), (theirs, ours)
     seconds = side_by_side(tasks, repeats, time.process_time)
@@ -162,7 +162,7 @@ def _timed(run: Run, codes: int, repeats: int) -> dict[str, Any]:
 
 def _weighed(run: Run) -> dict[str, Any]:
     training = replace(run.config.training, batch_symbols=LARGE_BATCH)
-    batches = _batches(run, replace(run.config, training=training), 1)
+    batches = draw_batches(run, replace(run.config, training=training), 1)
     context = multiprocessing.get_context("spawn")
     grown = {}
     for name in ("ours", "padded, one-hot"):
@@ -175,8 +175,8 @@ def _weighed(run: Run) -> dict[str, Any]:
 def _growth(folder: Path, name: str, batches: list[Tensor]) -> int:
     """Bytes by which the resident set of this process grows at most in a step."""
     torch.set_num_threads(1)
-    task = _tasks(Run.open(folder), LARGE, batches)[name]
-    small = _tasks(Run.open(folder), 64, batches)[name]
+    task = step_tasks(Run.open(folder), LARGE, batches)[name]
+    small = step_tasks(Run.open(folder), 64, batches)[name]
     small()  # libraries set themselves up
     before = _resident("VmRSS")
     task()
