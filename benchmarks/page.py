@@ -48,7 +48,8 @@ def _section(path: Path) -> str:
         _draw(found["rows"])
         table += f"\n![Times as fast as Hugging Face BPE]({FIGURE.name})\n"
     about = f"`python benchmarks/{path.stem}.py`: {found['about']}. {found['machine']}."
-    return f"## {path.stem.replace('_', ' ').capitalize()}\n\n{about}\n\n{table}"
+    title = path.stem.replace("_", " ").capitalize().replace("Gpu", "GPU")
+    return f"## {title}\n\n{about}\n\n{table}"
 
 
 def _cell(value: Any) -> str:
