@@ -28,6 +28,18 @@ def test_all_short_texts_are_cut_where_the_pattern_cuts(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", REGEXES)
+def test_the_last_cut_is_one_whatever_comes_before(pattern: str) -> None:
+    known = boundaries(pattern)
+    assert known
+    short = ["".join(text) for length in range(4) for text in product(KINDS[pattern], repeat=length)]
+    cuts = {text: known.last_cut(text.encode()) for text in short if text}
+    assert any(cuts.values())
+    for before, (text, end) in product(short[:57], cuts.items()):
+        found = split_text(before + text[:end], pattern) + split_text(text[end:], pattern)
+        assert not end or found == split_text(before + text, pattern), (before, text)
+
+
+@pytest.mark.parametrize("pattern", REGEXES)
 @given(texts=st.lists(st.one_of(st.text(min_size=1), st.text(MORE + KINDS["gpt2"], min_size=1)), min_size=1))
 def test_other_texts_are_cut_where_the_pattern_cuts(pattern: str, texts: list[str]) -> None:
     check(texts, pattern)

@@ -164,10 +164,22 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path: Path) -> Non
 
 
 def test_taking_a_folder_clears_what_a_kill_left_there(tmp_path: Path) -> None:
-    (tmp_path / f".folder.abc{PARTIAL}" / "inside").mkdir(parents=True)
+    left = tmp_path / f".folder.abc{PARTIAL}"
+    (left / "inside").mkdir(parents=True)
+    (left / LOCK).touch()
     (tmp_path / "mine.partial").write_text("not ours")
-    with locked(tmp_path):
-        assert sorted(os.listdir(tmp_path)) == [LOCK, "mine.partial"]
+    with replacing_folder(tmp_path / "hf") as being_written, locked(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == sorted([LOCK, "mine.partial", being_written.name])
+
+
+def test_files_are_written_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    write_json(tmp_path / "a.json", "new")
+    assert read_json(tmp_path / "a.json") == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_scratch_goes_at_the_end_or_when_another_finds_its_process_dead(tmp_path: Path) -> None:

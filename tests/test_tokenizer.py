@@ -106,6 +106,24 @@ def test_blocks_of_text_change_nothing(tokenizer: Tokenizer, monkeypatch: pytest
         assert tokenizer.encode(text) == expected
 
 
+@each_pattern
+def test_arrays_hold_the_same_ids(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str | bytes] = [TEXT * 3, "", b"\xff \xfe", *AWKWARD_TEXT, TEXT]
+    expected = [tokenizer.encode(text) for text in texts]
+    assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
+    for block in (1, 50):
+        monkeypatch.setattr("gqvae.encoder._BLOCK", block)
+        assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
+
+
+def test_arrays_hold_special_ids_where_allowed() -> None:
+    text = f"a{END}b"
+    (plain,), (special,) = SPECIAL.encode_to_arrays([text]), SPECIAL.encode_to_arrays([text], allowed_special="all")
+    assert list(plain) == SPECIAL.encode(text) != list(special) == SPECIAL.encode(text, allowed_special="all")
+    with pytest.raises(GqvaeError, match="holds the special token"):
+        list(SPECIAL.encode_to_arrays([text], disallowed_special="all"))
+
+
 def test_small_memos_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = toy().encode(TEXT)
     monkeypatch.setattr(memo, "MEMO_ENTRIES", 3)

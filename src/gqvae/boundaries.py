@@ -128,8 +128,14 @@ class Boundaries:
     def last_cut(self, text: bytes) -> int:
         """The last byte of `text` where a pretoken certainly begins, whatever comes before; 0 where there is none."""
         # white space makes nothing certain: more of it, at the start of the text, may end a longer run; so may numbers
-        end = max(0, int(self.cuts(b"\n" + text, [0])[-1]) - 1)
-        return 0 if self._digits and (self._characters(text[:end])[0] == self._number).all() else end
+        text = b"\n" + text
+        cuts = self.cuts(text, [0])
+        if self._digits and len(cuts) > 1 and text[: cuts[-1]].endswith(b" "):
+            cuts = cuts[
+                :-1
+            ]  # what ends with the space before a number splits otherwise: the number is what cuts it off
+        end = int(cuts[-1])
+        return 0 if self._digits and (self._characters(text[1:end])[0] == self._number).all() else max(0, end - 1)
 
     def _cut_at_third(self, found: "Mask", begins: "Mask", kinds: "Kinds", pairs: "Kinds", asks: "Numbers") -> None:
         """asks: the seconds of three."""

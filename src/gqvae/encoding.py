@@ -188,10 +188,10 @@ def _maker(tokenizer: Tokenizer, end: str | None, format: str, shard_bytes: int)
 
 def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
     """The index to go on with; removes what a killed process has left half-written."""
-    for path in folder.glob(f"*{PARTIAL}"):
+    for path in folder.glob(f"[!.]*{PARTIAL}"):
         path.unlink()
     if not (folder / INDEX).exists():
-        others = [path.name for path in folder.iterdir() if path.name != LOCK]
+        others = [path.name for path in folder.iterdir() if path.name != LOCK and path.suffix != PARTIAL]
         if others:
             raise GqvaeError(f"{folder} holds other files ({', '.join(sorted(others)[:3])}): give a folder of its own")
         index = Index(maker, [], complete=False)

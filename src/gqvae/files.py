@@ -131,20 +131,21 @@ def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[str]]:
         with suppress(FileNotFoundError):  # until it was locked, another process may have taken it for left
             lock = (made / LOCK).open("w")
             if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                with suppress(OSError):  # a file system without locks, where nobody will take it for left
+                    fcntl.flock(lock, fcntl.LOCK_EX)
             if (made / LOCK).exists():
                 return made, lock
             lock.close()
 
 
 def _clear(folder: Path, prefix: str) -> None:
-    """Remove the unfinished folders that no living process holds."""
+    """Remove the unfinished folders of `scratch` that no living process holds."""
     if not fcntl:
         return
-    for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}"):
-        with suppress(OSError), (left / LOCK).open("a") as lock:  # not ours, gone by now, or locked
+    for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}/{LOCK}"):
+        with suppress(OSError), left.open() as lock:  # gone by now, locked, or on a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+            shutil.rmtree(left.parent)
 
 
 def digest(value: Any) -> str:

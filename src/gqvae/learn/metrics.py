@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gqvae.errors import GqvaeError
-from gqvae.files import read_bounded, replacing
+from gqvae.files import replacing
 from gqvae.learn import health
 from gqvae.learn.data import Sample
 from gqvae.learn.objectives import Outcome
@@ -78,7 +78,7 @@ def forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    lines = read_bounded(path).splitlines(keepends=True)
+    lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
             if json.loads(line)["step"] <= step:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 ROWS, CODES = 512, 2_048
 """Of a tile, which a processor's cache holds: large enough for the matrix product, small enough for what follows it."""
 GPU_ROWS, GPU_CODES = 4_096, 16_384
-"""The same on a GPU, whose memory is as fast as it has to be and whose time goes to starting work, not to doing it."""
+"""The same on a GPU, where small tiles would spend the time on starting their kernels."""
 BLOCK = 64
 """Codes of which only the best is looked at first: torch finds a maximum several times faster than its place."""
 
@@ -144,6 +144,6 @@ def _sum_and_largest(tiles: _Tiles, rows: Tensor, count: int) -> tuple[Tensor, T
         top, place = largest[0][:, 0], largest[1][:, :1] - start
         # of one pass through the tile, where the sum of exponentials takes three
         total = top - logits.log_softmax(-1).gather(1, place)[:, 0]
-        totals.append(total.nan_to_num(nan=-torch.inf))  # where no code of a tile is allowed
+        totals.append(total.masked_fill(top == -torch.inf, -torch.inf))  # where no code of a tile is allowed
         found.append(largest)
     return torch.stack(totals).logsumexp(0), _merged(found, count)[1]

@@ -22,7 +22,7 @@ class Counts(NamedTuple):
 def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     """Count the pretokens of at most `window` bytes of blocks of UTF-8, none of them empty, each split by itself.
 
-    Arrow cuts and counts the text at all boundaries that two characters tell; what is left uncertain, or too long,
+    Arrow cuts and counts the text at all boundaries that a few characters tell; what is left uncertain, or too long,
     the pattern splits, each distinct part once.
     """
     import numpy
