@@ -59,6 +59,30 @@ def arrays_of(texts: list[str]) -> "list[array[int]]":
     return [array("I", map(ord, text)) for text in texts]
 
 
+class Notes:
+    """Numbers that this process has seen, or heard of."""
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+        self.fresh: set[int] = set()
+
+    def note(self, number: int) -> tuple[int, int]:
+        time.sleep(0.005)
+        self.known.add(number)
+        self.fresh.add(number)
+        return os.getpid(), len(self.known)
+
+    def news(self) -> set[int] | None:
+        fresh, self.fresh = self.fresh, set()
+        return fresh or None
+
+    def learn(self, news: set[int]) -> None:
+        self.known |= news
+
+    def quiet(self) -> None:
+        self.known.add(-1)
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2, 4])
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 def test_processes_give_what_map_gives(workers: int, count: int) -> None:
@@ -70,6 +94,15 @@ def test_all_processes_work_this_one_too() -> None:
     found = list(map_in_processes(who, range(60), 3))
     assert len(set(found)) == 3
     assert HERE in found[1:]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_hear_what_others_found(workers: int) -> None:
+    notes = Notes()
+    last = dict(map_in_processes(notes.note, range(90), workers, learner=notes))
+    assert len(last) == workers
+    assert min(last.values()) > 70  # alone, each would know of its own share; the last few are still on their way
+    assert notes.known == {*range(90), -1}
 
 
 def test_what_no_pipe_holds_travels() -> None:

@@ -10,9 +10,10 @@ from toys import TEXT, toy
 
 from gqvae import memo
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS, split
-from gqvae.tokenizer import Tokenizer, character_offsets
+from gqvae.tokenizer import Found, Tokenizer, character_offsets
 from gqvae.vocabulary import Vocabulary
 
 END = "<|endoftext|>"
@@ -132,6 +133,48 @@ def test_small_memos_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tokenizer.encode(TEXT) == expected
     assert len(tokenizer._encoder._words) <= 3
     assert max(map(len, tokenizer._encoder._pretokens)) <= 4
+
+
+def test_what_a_copy_found_need_not_be_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, tokenizer, other = " once there was a once", toy(), toy()
+    found = Found(tokenizer)
+    assert found.news() is None
+    expected = tokenizer.encode(text)
+    Found(other).learn(found.news() or {})
+    assert found.news() is None
+    monkeypatch.setattr(Encoder, "_of_words", lambda *_: pytest.fail("found again"))
+    assert other.encode(text) == expected
+    assert [ids.tolist() for ids in other.encode_to_arrays([text])] == [expected]
+
+
+def test_too_much_news_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "MOST_NEWS", 2)
+    doubled = memo.Memo(lambda keys: [(len(key), len(key)) for key in keys])
+    doubled.news()
+    doubled.values_of(["a", "bb", "ccc"])
+    assert doubled.news() is None
+    doubled.values_of(["d"])
+    assert doubled.news() == {"d": (1, 1)}
+
+
+def test_a_full_memo_tells_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "MEMO_ENTRIES", 3)
+    doubled = memo.Memo(lambda keys: [(len(key), len(key)) for key in keys])
+    assert doubled.news() is None
+    doubled.values_of(["a", "bb"])
+    assert doubled.news() == {"a": (1, 1), "bb": (2, 2)}
+    doubled.values_of(["ccc", "dddd"])
+    assert doubled.news() is None
+    doubled.learn({"e": (1, 1)})
+    assert doubled["e"] == (1, 1)
+    assert len(doubled) <= 3
+    doubled.values_of(["f"])
+    assert doubled.news() is None
+    doubled.quiet()
+    doubled.values_of(["g"])
+    assert doubled.news() is None
+    doubled.values_of(["h"])
+    assert doubled.news() == {"h": (1, 1)}
 
 
 # Special tokens

@@ -29,7 +29,8 @@ class Encoder:
         self._pattern, self._at_words = pattern, begins_at_words(pattern)
         self._pretokens: Memo[Ids] = Memo(segment)
         self._words: Memo[Ids] = Memo(self._of_words)
-        self._keys = self._words if self._at_words else self._pretokens
+        self.keys = self._words if self._at_words else self._pretokens
+        """What texts are cut into, and its ids."""
         self._packed_keys: Memo[bytes] = Memo(self._packed)
 
     def ids(self, text: str) -> list[int]:
@@ -44,7 +45,7 @@ class Encoder:
             if len(group) == 1:
                 yield self.ids(group[0])
                 continue
-            for ids, values in self._looked_up(group, self._keys):
+            for ids, values in self._looked_up(group, self.keys):
                 ids.extend(chain.from_iterable(values))
                 yield ids
 
@@ -61,7 +62,7 @@ class Encoder:
 
     def _of_block(self, text: str) -> list[int]:
         ids, keys = self._cut(text)
-        ids += self._keys.joined(keys)
+        ids += self.keys.joined(keys)
         return ids
 
     def _packed_group(self, texts: list[str]) -> Iterator["array[int]"]:
@@ -95,7 +96,7 @@ class Encoder:
         return [ids[start:end] for start, end in pairwise(chain([0], ends))]
 
     def _packed(self, keys: list[str]) -> list[bytes]:
-        values = self._keys.values_of(keys)
+        values = self.keys.values_of(keys)
         packed = array("I", chain.from_iterable(values)).tobytes()
         ends = accumulate((len(ids) * array("I").itemsize for ids in values), initial=0)
         return [packed[start:end] for start, end in pairwise(ends)]

@@ -27,7 +27,7 @@ from gqvae.files import LOCK, PARTIAL, file_digest, locked, sync, telling
 from gqvae.parallel import map_in_processes
 from gqvae.pretokens.batches import safe_blocks
 from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files
-from gqvae.tokenizer import Tokenizer
+from gqvae.tokenizer import Found, Tokenizer
 
 SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
@@ -98,7 +98,7 @@ def encode_corpus(
             a finished shard is damaged; a document holds a lone surrogate.
     """
     folder = Path(folder)
-    ordered = map or partial(_in_processes, workers=workers)
+    ordered = map or partial(_in_processes, workers=workers, tokenizer=tokenizer)
     maker = _maker(tokenizer, end, format, shard_bytes)
     with locked(folder):
         index = _begin(folder, maker, resume)
@@ -170,8 +170,10 @@ def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded
     return Encoded(batch.shard, ids, lengths, size, batch.corpus_sha256, batch.goes_on)
 
 
-def _in_processes(function: Callable[[Batch], Encoded], batches: Iterable[Batch], workers: int) -> Iterator[Encoded]:
-    return map_in_processes(function, batches, workers)
+def _in_processes(
+    function: Callable[[Batch], Encoded], batches: Iterable[Batch], workers: int, tokenizer: Tokenizer
+) -> Iterator[Encoded]:
+    return map_in_processes(function, batches, workers, learner=Found(tokenizer))
 
 
 def _maker(tokenizer: Tokenizer, end: str | None, format: str, shard_bytes: int) -> Maker:

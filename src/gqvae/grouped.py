@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gqvae.parallel import Elsewhere, map_in_processes
+from gqvae.parallel import Elsewhere, Learner, map_in_processes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,13 +37,14 @@ def encode_in_processes(
     to_arrays: Callable[[list[_Text]], Iterable["array[int]"]],
     texts: Iterable[_Text],
     workers: int,
+    learner: Learner | None = None,
 ) -> list[list[int]]:
     """`to_lists(list(texts))`, shared out over `workers` processes.
 
     Others than this one do `to_arrays`, which must be picklable and give the same ids: arrays travel faster.
     """
     elsewhere = Elsewhere(partial(_packed, to_arrays), _unpacked)
-    encoded = map_in_processes(to_lists, groups(texts, _GROUP_CHARACTERS), workers, elsewhere)
+    encoded = map_in_processes(to_lists, groups(texts, _GROUP_CHARACTERS), workers, elsewhere, learner)
     return list(chain.from_iterable(encoded))
 
 

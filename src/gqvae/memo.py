@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
+MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 
 Ids = tuple[int, ...]
 Value = TypeVar("Value", bound=Sequence[Any])
@@ -19,6 +20,26 @@ class Memo(dict[str, Value]):
 
     def __init__(self, compute: Callable[[list[str]], Iterable[Value]]) -> None:
         self._compute = compute
+        self._news: dict[str, Value] | None = None  # of interest between `news` and `quiet`
+        self._full = False
+
+    def news(self) -> dict[str, Value] | None:
+        """What was computed and kept since this was last asked for; None if it is nothing or too much, or it was full
+        once: of text that does not repeat itself, little would help others."""
+        news = self._news
+        if not self._full:
+            self._news = {}
+        return news if news and len(news) <= MOST_NEWS else None
+
+    def quiet(self) -> None:
+        """No more news is asked for."""
+        self._news, self._full = None, False
+
+    def learn(self, news: dict[str, Value]) -> None:
+        """Keep what another has computed."""
+        new = {key: value for key, value in news.items() if key not in self}
+        self._make_room(len(new))
+        self.update(new)
 
     def joined(self, keys: list[str]) -> list[Any]:
         """The values of all keys, end to end."""
@@ -46,6 +67,12 @@ class Memo(dict[str, Value]):
         if max(map(len, new), default=0) > MEMO_KEY or len(new) > MEMO_ENTRIES:
             short = ((key, value) for key, value in new.items() if len(key) <= MEMO_KEY)
             new = dict(islice(short, MEMO_ENTRIES))
-        if len(self) + len(new) > MEMO_ENTRIES:
-            self.clear()
+        self._make_room(len(new))
         self.update(new)
+        if (news := self._news) is not None:
+            news.update(new)
+
+    def _make_room(self, count: int) -> None:
+        if len(self) + count > MEMO_ENTRIES:
+            self.clear()
+            self._news, self._full = None, True  # so much is new that telling it would not pay

@@ -10,14 +10,14 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from gqvae.errors import GqvaeError
 
@@ -39,29 +39,55 @@ class Elsewhere(Generic[_Item, _Result]):
     """Makes of it, here, what the function that is mapped gives."""
 
 
+class Learner(Protocol):
+    """What remembers what a function found, so that it need not be found again."""
+
+    def news(self) -> Any:
+        """What was found since this was last asked for, from the first time on; None for nothing."""
+
+    def learn(self, news: Any, /) -> None:
+        """Remember what another process found."""
+
+    def quiet(self) -> None:
+        """No more news is asked for."""
+
+
 def map_in_processes(
     function: Callable[[_Item], _Result],
     items: Iterable[_Item],
     workers: int,
     elsewhere: Elsewhere[_Item, _Result] | None = None,
+    learner: Learner | None = None,
 ) -> Iterator[_Result]:
     """Like the builtin `map`, in `workers` processes, of which this is one.
 
     The first item is done here, before any process starts: often there is no other, and what it leaves in memory
     (tables, frequent words) is there in processes that are forked. No more than four items a process are read ahead.
     What others do, `function` if `elsewhere` does not say otherwise, is sent once to each process, items and results
-    travel, so all must be picklable.
+    travel, so all must be picklable. With them goes what the `learner` in one process has found out to those in others.
 
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """
     rest = iter(items)
     yield from map(function, rest if workers < 2 else islice(rest, 1))
     for item in rest:  # there is a second one
-        yield from _shared_out(function, chain([item], rest), workers, elsewhere or Elsewhere(function, _as_it_is))
+        there = elsewhere or Elsewhere(function, _as_it_is)
+        yield from _shared_out(function, chain([item], rest), workers, there, learner or _Forgetful())
 
 
 def _as_it_is(result: _Result) -> _Result:
     return result
+
+
+class _Forgetful:
+    def news(self) -> None:
+        return None
+
+    def learn(self, news: None) -> None:
+        pass
+
+    def quiet(self) -> None:
+        pass
 
 
 def _shared_out(
@@ -69,12 +95,14 @@ def _shared_out(
     items: Iterable[_Item],
     workers: int,
     elsewhere: Elsewhere[_Item, _Result],
+    learner: Learner,
 ) -> Iterator[_Result]:
-    here = _Here(function)
     children: list[_Child[_Item, _Result]] = []
+    here = _Here(function, learner, children)
+    learner.news()  # forked processes know it
     order: deque[_Here[_Item, _Result]] = deque()  # who does the items whose results are still to come
     try:
-        children += (_Child(elsewhere) for _ in range(workers - 1))
+        children += (_Child(elsewhere, learner, children) for _ in range(workers - 1))
         for item in items:
             idlest = min(children, key=_Child.left)
             doer = idlest if idlest.left() < _AHEAD else here
@@ -87,17 +115,28 @@ def _shared_out(
     finally:
         for child in children:
             child.end()
+        learner.quiet()
 
 
 class _Here(Generic[_Item, _Result]):
     """Applies a function to items, one after the other, in this process."""
 
-    def __init__(self, function: Callable[[_Item], _Result]) -> None:
-        self._function = function
+    def __init__(
+        self, function: Callable[[_Item], _Result], learner: Learner, children: "Sequence[_Child[_Item, _Result]]"
+    ) -> None:
+        self._function, self._learner, self._children = function, learner, children
         self._outcomes: deque[_Outcome] = deque()
 
     def begin(self, item: _Item) -> None:
         self._outcomes.append(_outcome(self._function, item))
+        self._tell(self._learner.news())
+
+    def _tell(self, news: Any) -> None:
+        """Have the other processes hear it, each with its next item."""
+        if news is not None:
+            for child in self._children:
+                if child is not self:
+                    child.unheard.append(news)
 
     def ready(self) -> bool:
         """Whether `result` need not wait."""
@@ -114,16 +153,22 @@ class _Here(Generic[_Item, _Result]):
 class _Child(_Here[_Item, _Result]):
     """Does so in a process of its own."""
 
-    def __init__(self, elsewhere: Elsewhere[_Item, _Result]) -> None:
-        super().__init__(elsewhere.function)
+    def __init__(
+        self,
+        elsewhere: Elsewhere[_Item, _Result],
+        learner: Learner,
+        children: "Sequence[_Child[_Item, _Result]]",
+    ) -> None:
+        super().__init__(elsewhere.function, learner, children)
         self._unpack = elsewhere.unpack
+        self.unheard: list[Any] = []
         its_items, self._items = Pipe(duplex=False)
         self._results, its_results = Pipe(duplex=False)
         _enlarge(self._items)
         _enlarge(its_results)
         self._left = 0
-        ours = self._items, self._results
-        self._process = Process(target=_serve, args=(elsewhere.function, its_items, its_results, ours), daemon=True)
+        arguments = elsewhere.function, learner, its_items, its_results, (self._items, self._results)
+        self._process = Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         its_items.close()  # so that, when it has died, nobody holds the other ends
         its_results.close()
@@ -135,7 +180,8 @@ class _Child(_Here[_Item, _Result]):
 
     def begin(self, item: _Item) -> None:
         with _telling_death():
-            self._items.send(item)
+            self._items.send((item, self.unheard))
+        self.unheard = []
         self._left += 1
 
     def ready(self) -> bool:
@@ -156,7 +202,11 @@ class _Child(_Here[_Item, _Result]):
 
     def _receive(self) -> None:
         with _telling_death():
-            self._outcomes.append(self._results.recv())
+            result, error, news = self._results.recv()
+        self._outcomes.append((result, error))
+        if news is not None:
+            self._learner.learn(news)
+            self._tell(news)
         self._left -= 1
 
 
@@ -186,6 +236,7 @@ def _outcome(function: Callable[[_Item], Any], item: _Item) -> _Outcome:
 
 def _serve(
     function: Callable[[Any], Any],
+    learner: Learner,
     items: "Connection[Any, Any]",
     results: "Connection[Any, Any]",
     others: tuple["Connection[Any, Any]", ...],
@@ -198,16 +249,20 @@ def _serve(
     gc.freeze()  # else the collector would write to all that was forked, and so copy it
     waiting: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
+    learner.news()  # from now on
     while True:
-        result, error = _outcome(function, waiting.get())
+        item, unheard = waiting.get()
+        for news in unheard:
+            learner.learn(news)
+        result, error = _outcome(function, item)
         if error:
             error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
         try:
-            results.send((result, error))
+            results.send((result, error, learner.news()))
         except BrokenPipeError:  # nobody waits for it
             os._exit(1)
         except Exception as untold:  # cannot be pickled
-            results.send((None, untold))
+            results.send((None, untold, None))
 
 
 def _take(items: "Connection[Any, Any]", waiting: "SimpleQueue[Any]") -> None:

@@ -26,6 +26,7 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
+from gqvae.memo import Ids
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
@@ -124,7 +125,7 @@ class Tokenizer:
         if workers > 1:
             special: Any = {"allowed_special": allowed_special, "disallowed_special": disallowed_special}
             ways = partial(self.encode_batch, **special), partial(self.encode_to_arrays, **special)
-            return encode_in_processes(*ways, texts, workers)
+            return encode_in_processes(*ways, texts, workers, Found(self))
         allowed, refused = self._special_rules(allowed_special, disallowed_special)
         decoded = (_as_text(text, refused) for text in texts)
         if allowed:
@@ -253,6 +254,22 @@ class Tokenizer:
 
     def _segment(self, pretokens: list[str]) -> list[tuple[int, ...]]:
         return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])
+
+
+class Found:
+    """What a tokenizer finds out, for its copies in other processes (a `gqvae.parallel.Learner`)."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def news(self) -> dict[str, Ids] | None:
+        return self._tokenizer._encoder.keys.news()
+
+    def learn(self, news: dict[str, Ids]) -> None:
+        self._tokenizer._encoder.keys.learn(news)
+
+    def quiet(self) -> None:
+        self._tokenizer._encoder.keys.quiet()
 
 
 def load(name: str | Path) -> Tokenizer:
