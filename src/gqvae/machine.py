@@ -1,9 +1,12 @@
 """What the machine lets this process have."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+_M_ARENA_MAX = -8  # of mallopt, in glibc's malloc.h
 
 
 def memory(root: Path = Path("/")) -> int | None:
@@ -11,13 +14,24 @@ def memory(root: Path = Path("/")) -> int | None:
 
     root: where to look for `proc` and `sys`.
     """
-    return min((*_of_control_groups(root), *_of_limits(), *_of_machine()), default=None)
+    return min(
+        (*_of_control_groups(root), *_of_limit("RLIMIT_AS"), *_of_limit("RLIMIT_DATA"), *_of_machine()), default=None
+    )
 
 
 def workers(each: int) -> int:
     """One a core, but no more than may have `each` bytes of memory; at least 1."""
     cores, bytes_ = os.cpu_count() or 1, memory()
     return cores if bytes_ is None else max(1, min(cores, bytes_ // each))
+
+
+def spare_addresses() -> None:
+    """Under a limit on addresses (`ulimit -v`), have allocators reserve little more than is used: glibc takes 64 MiB of
+    them for each thread, and Arrow's own allocator, where Arrow is not in use yet, by the gigabyte. It stays so."""
+    if any(_of_limit("RLIMIT_AS")):
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _of_control_groups(root: Path) -> Iterator[int]:
@@ -33,14 +47,13 @@ def _of_control_groups(root: Path) -> Iterator[int]:
                         yield int((place / file).read_text())
 
 
-def _of_limits() -> Iterator[int]:
+def _of_limit(name: str) -> Iterator[int]:
     with suppress(ImportError):  # Windows
         import resource
 
-        for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-            soft, _ = resource.getrlimit(limit)
-            if soft != resource.RLIM_INFINITY:
-                yield soft
+        soft, _ = resource.getrlimit(getattr(resource, name))
+        if soft != resource.RLIM_INFINITY:
+            yield soft
 
 
 def _of_machine() -> Iterator[int]:

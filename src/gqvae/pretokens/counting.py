@@ -51,6 +51,7 @@ class Counting:
 
         Raises GqvaeError: the pattern is unknown, the window below 1, or a document has a lone surrogate.
         """
+        machine.spare_addresses()
         with Tally(self.memory) as tally:
             provenance = self._count(documents, tally, pattern, window)
             return PretokenTable.of(tally.rows(), pattern, window, provenance)
@@ -60,6 +61,7 @@ class Counting:
 
         What waits on disk does so beside `path`.
         """
+        machine.spare_addresses()
         path.parent.mkdir(parents=True, exist_ok=True)
         with Tally(self.memory, path.parent) as tally:
             provenance = self._count(documents, tally, pattern, window)
