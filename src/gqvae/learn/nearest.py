@@ -72,6 +72,10 @@ def _largest(start: int, logits: Tensor, count: int) -> Found:
     """They lie in the blocks with the largest maxima."""
     count = min(count, logits.shape[1])
     blocks = logits.view(len(logits), logits.shape[1] // BLOCK, BLOCK)
+    if count == 1:
+        value, block = blocks.amax(-1).max(-1)
+        place = blocks[torch.arange(len(blocks), device=blocks.device), block].max(-1).indices
+        return value[:, None], (start + block * BLOCK + place)[:, None]
     if blocks.shape[1] < 8 * count:
         values, places = logits.topk(count)
         return values, places + start
