@@ -167,9 +167,11 @@ def test_taking_a_folder_clears_what_a_kill_left_there(tmp_path: Path) -> None:
     left = tmp_path / f".folder.abc{PARTIAL}"
     (left / "inside").mkdir(parents=True)
     (left / LOCK).touch()
+    (tmp_path / f".killed before it was locked{PARTIAL}").mkdir()
+    (tmp_path / f".mine{PARTIAL}" / "not ours").mkdir(parents=True)
     (tmp_path / "mine.partial").write_text("not ours")
     with replacing_folder(tmp_path / "hf") as being_written, locked(tmp_path):
-        assert sorted(os.listdir(tmp_path)) == sorted([LOCK, "mine.partial", being_written.name])
+        assert sorted(os.listdir(tmp_path)) == sorted([LOCK, "mine.partial", ".mine.partial", being_written.name])
 
 
 def test_files_are_written_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

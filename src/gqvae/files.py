@@ -56,7 +56,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new"))
         aside = temporary.with_suffix(".old")
         try:
             yield temporary
@@ -122,7 +122,8 @@ def scratch(folder: Path | None, prefix: str) -> Iterator[Path]:
         with lock:
             yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        with suppress(OSError):
+            _remove(made)
 
 
 def _locked_folder(folder: Path, prefix: str) -> tuple[Path, IO[str]]:
@@ -142,10 +143,22 @@ def _clear(folder: Path, prefix: str) -> None:
     """Remove the unfinished folders of `scratch` that no living process holds."""
     if not fcntl:
         return
-    for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}/{LOCK}"):
-        with suppress(OSError), left.open() as lock:  # gone by now, locked, or on a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left.parent)
+    for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}"):
+        with suppress(OSError):  # gone by now, locked, on a file system without locks, or not ours
+            if not (left / LOCK).exists():
+                left.rmdir()  # its process was killed before it put the lock there
+                continue
+            with (left / LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left)
+
+
+def _remove(folder: Path) -> None:
+    """The lock goes last: a folder without it counts as somebody else's."""
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(folder)
 
 
 def digest(value: Any) -> str:
