@@ -131,9 +131,8 @@ class Boundaries:
         text = b"\n" + text
         cuts = self.cuts(text, [0])
         if self._digits and len(cuts) > 1 and text[: cuts[-1]].endswith(b" "):
-            cuts = cuts[
-                :-1
-            ]  # what ends with the space before a number splits otherwise: the number is what cuts it off
+            # what ends with the space before a number splits otherwise: the number is what cuts it off
+            cuts = cuts[:-1]
         end = int(cuts[-1])
         return 0 if self._digits and (self._characters(text[1:end])[0] == self._number).all() else max(0, end - 1)
 
