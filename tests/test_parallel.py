@@ -159,7 +159,7 @@ def test_processes_need_not_be_forked() -> None:
 def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gqvae.grouped._GROUP_CHARACTERS", 10)
     if without_numpy:
-        monkeypatch.setattr("gqvae.grouped.find_spec", lambda _: None)
+        monkeypatch.setattr("gqvae.packed.find_spec", lambda _: None)
     texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
     found = encode_in_processes(ids_of, arrays_of, texts, 2)
     assert found == ids_of(texts)

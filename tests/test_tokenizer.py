@@ -12,6 +12,7 @@ from gqvae import memo
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
+from gqvae.packed import unpack
 from gqvae.patterns import PATTERNS, split
 from gqvae.tokenizer import Found, Tokenizer, character_offsets
 from gqvae.vocabulary import Vocabulary
@@ -94,7 +95,7 @@ def test_long_repetition_is_quick_and_lossless(pattern: str, unit: str) -> None:
 @settings(max_examples=300)
 def test_cutting_at_words_gives_the_pattern_s_pretokens(tokenizer: Tokenizer, text: str) -> None:
     pieces = [piece.decode() for piece in split(text, tokenizer.pattern)]
-    expected = [index for ids in tokenizer._segment(pieces) for index in ids]
+    expected = unpack(b"".join(tokenizer._segment(pieces)))
     assert tokenizer.encode(text) == expected
 
 
@@ -103,7 +104,7 @@ def test_blocks_of_text_change_nothing(tokenizer: Tokenizer, monkeypatch: pytest
     text = TEXT * 3 + "".join(AWKWARD_TEXT)
     expected = tokenizer.encode(text)
     for block in (1, 10, 100, 1000):
-        monkeypatch.setattr("gqvae.encoder._BLOCK", block)
+        monkeypatch.setattr(tokenizer._encoder, "_block", block)
         assert tokenizer.encode(text) == expected
 
 
@@ -113,7 +114,7 @@ def test_arrays_hold_the_same_ids(tokenizer: Tokenizer, monkeypatch: pytest.Monk
     expected = [tokenizer.encode(text) for text in texts]
     assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
     for block in (1, 50):
-        monkeypatch.setattr("gqvae.encoder._BLOCK", block)
+        monkeypatch.setattr(tokenizer._encoder, "_block", block)
         assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
 
 

@@ -46,7 +46,7 @@ class Automaton:
 
     >>> tokens = [*(bytes([byte]) for byte in range(256)), b"ab", b"bc"]
     >>> Automaton(tokens, [-9.0] * 256 + [-1.0, -2.0]).ids(b"abc")
-    (256, 99)
+    [256, 99]
     """
 
     def __init__(self, tokens: Sequence[bytes], scores: Sequence[float]) -> None:
@@ -54,7 +54,7 @@ class Automaton:
         self._longest = max(self._lengths)
         self.states = _build(tokens, scores)
 
-    def ids(self, data: bytes) -> tuple[int, ...]:
+    def ids(self, data: bytes) -> Sequence[int]:
         """The ids of the best segmentation of `data`."""
         if len(data) > _BLOCK:
             return self._ids_in_blocks(data)
@@ -66,9 +66,10 @@ class Automaton:
             start, _, id_ = endings[end]
             ids.append(id_)
             end += start
-        return tuple(reversed(ids))
+        ids.reverse()
+        return ids
 
-    def _ids_in_blocks(self, data: bytes) -> tuple[int, ...]:
+    def _ids_in_blocks(self, data: bytes) -> Sequence[int]:
         state, best, last = self.states[0], [0.0], array("I")  # last[i]: the last token of the best path to i + 1
         for start in range(0, len(data), _BLOCK):
             endings: list[Ending] = []
@@ -80,7 +81,8 @@ class Automaton:
         while end >= 0:
             ids.append(last[end])
             end -= self._lengths[last[end]]
-        return tuple(reversed(ids))
+        ids.reverse()
+        return ids
 
 
 def _extend(data: bytes, state: State, best: list[float], endings: list[Ending]) -> State:

@@ -124,7 +124,7 @@ class BPETokenizer:
         return [self.vocabulary.tokens[id_] for id_ in self.encode(text)]
 
     def _ordinary(self, text: str) -> list[int]:
-        return self._pretoken_ids.joined(split_text(text, self.pattern))
+        return list(chain.from_iterable(self._pretoken_ids.values_of(split_text(text, self.pattern))))
 
     def _segment(self, pretoken: str) -> tuple[int, ...]:
         return tuple(self._ranks[token] for token in segment(pretoken.encode("utf-8", "surrogateescape"), self._ranks))

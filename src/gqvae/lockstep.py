@@ -2,137 +2,140 @@
 
 The same candidates in the same order and the same sums of float64, so the same ids; a test compares the two.
 
-Shapes: S states, E endings (tokens that end at a state, end to end, the longest first), N byte strings, L bytes of the
-longest of them.
+Shapes: S states, V tokens, N byte strings, L bytes of the longest of them.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
-from gqvae.automaton import State
+from gqvae.automaton import Ending, State
+from gqvae.packed import WIDTH, slices
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-_GROUP = 1 << 12  # strings at once: what they need should fit into a processor's cache
+    Numbers = NDArray[numpy.int64]
+
+_CELLS = 1 << 18  # bytes at once: what they need should fit into a processor's cache
+_NONE = -1
 
 
 class Lockstep:
     """The tables of an automaton, to segment byte strings.
 
     Args:
-        states: all of it, the root first and shorter ones before longer ones.
+        states: all of it, 2^16 at most, the root first and shorter ones before longer ones.
     """
 
     def __init__(self, states: Sequence[State]) -> None:
         import numpy
 
-        number = {id(state): index for index, state in enumerate(states)}
-        shorter = numpy.array([0, *(number[id(state.shorter)] for state in states[1:])])
-        steps = [
-            (index, byte, number[id(next_)]) for index, state in enumerate(states) for byte, next_ in state.items()
-        ]
-        self._next = _transitions(shorter, numpy.array(steps))  # (S, 256)
-        counts = numpy.array([0, *(1 + len(state.others) for state in states[1:])])
-        self._count = counts  # (S,) how many endings a state has
-        self._first = counts.cumsum() - counts  # (S,) where they begin
-        endings = chain.from_iterable((state.ending, *state.others) for state in states[1:])
-        table = numpy.fromiter(endings, [("start", numpy.int64), ("score", numpy.float64), ("id", numpy.int64)])
-        self._starts = table["start"].copy()  # (E,) negative
-        self._scores = table["score"].copy()  # (E,)
-        self._ids = table["id"].copy()  # (E,)
+        self._next = _transitions(states).ravel()  # (S * 256,)
+        self._longest = numpy.array([_NONE, *(state.ending[2] for state in states[1:])])  # (S,) the longest token there
+        tokens: dict[int, tuple[Ending, int]] = {
+            state.ending[2]: (state.ending, state.others[0][2] if state.others else _NONE) for state in states[1:]
+        }
+        endings, shorter = zip(*map(tokens.__getitem__, range(len(tokens))), strict=True)
+        starts, scores, _ = zip(*endings, strict=True)
+        self._starts = numpy.array(starts)  # (V,) where a token begins, from its end; negative
+        self._scores = numpy.array(scores)  # (V,)
+        self._shorter = numpy.array(shorter)  # (V,) the next shorter token that ends where this one does, or _NONE
 
-    def ids(self, pieces: Sequence[bytes]) -> list[tuple[int, ...]]:
+    def packed(self, pieces: Sequence[bytes]) -> list[bytes]:
         """The ids of the best segmentation of each piece."""
         import numpy
 
-        found: list[tuple[int, ...]] = [()] * len(pieces)
+        found = [b""] * len(pieces)
         lengths = numpy.array(list(map(len, pieces)))
         order = numpy.argsort(-lengths, kind="stable")
-        for start in range(0, len(order), _GROUP):
-            group = order[start : start + _GROUP]
+        start = 0
+        while start < len(order) and (longest := int(lengths[order[start]])):
+            group = order[start : start + max(1, _CELLS // longest)]
+            start += len(group)
             indices = group.tolist()
             ids = self._segment(list(map(pieces.__getitem__, indices)), lengths[group])
             for index, ids_of_piece in zip(indices, ids, strict=True):
                 found[index] = ids_of_piece
         return found
 
-    def _segment(self, pieces: Sequence[bytes], lengths: "NDArray[Any]") -> Iterator[tuple[int, ...]]:
+    def _segment(self, pieces: Sequence[bytes], lengths: "Numbers") -> list[bytes]:
         """The ids of pieces that come longest first."""
-        return self._trace(lengths, self._endings(pieces, lengths))
+        return self._trace(lengths, self._last(pieces, lengths))
 
-    def _endings(self, pieces: Sequence[bytes], lengths: "NDArray[Any]") -> "NDArray[numpy.int64]":
-        """(L, N): the last token, as an index into endings, of the best path to the end of each byte."""
+    def _last(self, pieces: Sequence[bytes], lengths: "Numbers") -> "Numbers":
+        """(L, N): the last token of the best path to the end of each byte."""
         import numpy
 
         size, longest = len(pieces), int(lengths[0])
         padded = b"".join(piece.ljust(longest) for piece in pieces)
         data = numpy.frombuffer(padded, numpy.uint8).reshape(size, longest).T.astype(numpy.int64, order="C")
-        best = numpy.zeros((longest + 1) * size)  # (L + 1, N), flat
+        places = numpy.arange((longest + 1) * size).reshape(longest + 1, size)
+        best = numpy.zeros((longest + 1) * size)  # at `places`
         last = numpy.empty((longest, size), numpy.int64)
-        places = numpy.arange(size)
+        back = self._starts * size
         states: NDArray[Any] = numpy.zeros(size, numpy.int64)
         for step, active in enumerate(_longer(lengths)):
-            states = self._next.ravel().take(states[:active] * 256 + data[step, :active])
-            here = places[:active] + (step + 1) * size
-            ending = self._first.take(states)
-            top = self._scores.take(ending) + best.take(here + self._starts.take(ending) * size)
-            self._improve(ending, top, self._count.take(states), here, best, size)
+            states = self._next.take(states[:active] * 256 + data[step, :active]).astype(numpy.int64)
+            here, token = places[step + 1, :active], self._longest.take(states)
+            top = self._scores.take(token) + best.take(here + back.take(token))
+            self._improve(token, top, here, best, back)
             best[here[0] : here[0] + active] = top
-            last[step, :active] = ending
+            last[step, :active] = token
         return last
 
-    def _improve(self, ending: Any, top: Any, count: Any, here: Any, best: Any, size: int) -> None:
-        """Put the shorter endings in the place of the longest, in `ending` and `top`, where they are better."""
-        first = ending.copy()
-        rank = 1
-        while (rest := (count > rank).nonzero()[0]).size:
-            other = first.take(rest) + rank
-            total = self._scores.take(other) + best.take(here.take(rest) + self._starts.take(other) * size)
-            better = total > top.take(rest)
-            improved = rest[better]
-            top[improved], ending[improved] = total[better], other[better]
-            rank += 1
+    def _improve(self, token: Any, top: Any, here: Any, best: Any, back: Any) -> None:
+        """Put the shorter tokens in the place of the longest, in `token` and `top`, where they are better."""
+        shorter = self._shorter.take(token)
+        rest = (shorter != _NONE).nonzero()[0]
+        shorter = shorter.take(rest)
+        while rest.size:
+            total = self._scores.take(shorter) + best.take(here.take(rest) + back.take(shorter))
+            better = (total > top.take(rest)).nonzero()[0]
+            improved = rest.take(better)
+            top[improved], token[improved] = total.take(better), shorter.take(better)
+            shorter = self._shorter.take(shorter)
+            more = (shorter != _NONE).nonzero()[0]
+            rest, shorter = rest.take(more), shorter.take(more)
 
-    def _trace(self, lengths: "NDArray[Any]", last: "NDArray[numpy.int64]") -> Iterator[tuple[int, ...]]:
+    def _trace(self, lengths: "Numbers", last: "Numbers") -> list[bytes]:
         """The ids of the best paths, followed from their ends."""
         import numpy
 
         longest, size = last.shape
-        ids = numpy.empty((size, longest), numpy.int64)  # of each piece at the end of its row
+        ids = numpy.empty((size, longest), numpy.uintc)  # of each piece at the end of its row
         ends, places, step = lengths.copy(), numpy.arange(size), longest
         counts = numpy.zeros(size, numpy.int64)
-        places = places[ends > 0]
-        while places.size:
+        while (places := places[ends[places] > 0]).size:
             step -= 1
-            endings = last[ends[places] - 1, places]
-            ids[places, step] = self._ids.take(endings)
+            token = last[ends[places] - 1, places]
+            ids[places, step] = token
             counts[places] += 1
-            ends[places] += self._starts.take(endings)
-            places = places[ends[places] > 0]
-        flat = tuple(ids[numpy.arange(longest) >= longest - counts[:, None]].tolist())
-        yield from (flat[start:end] for start, end in pairwise([0, *counts.cumsum().tolist()]))
+            ends[places] += self._starts.take(token)
+        packed = ids[numpy.arange(longest) >= longest - counts[:, None]].tobytes()
+        return slices(packed, (WIDTH * counts.cumsum()).tolist())
 
 
-def _transitions(shorter: "NDArray[Any]", steps: "NDArray[Any]") -> "NDArray[numpy.int32]":
-    """(S, 256): the state after each byte: what `steps` (state, byte, next state) say, or else as after the shorter."""
+def _transitions(states: Sequence[State]) -> "NDArray[numpy.uint16]":
+    """(S, 256): the state after each byte: what a state says, or else as after the shorter one."""
     import numpy
 
-    table = numpy.zeros((len(shorter), 256), numpy.int32)
+    number = {id(state): index for index, state in enumerate(states)}
+    shorter = numpy.array([0, *(number[id(state.shorter)] for state in states[1:])])
+    known = numpy.array([index << 8 | byte for index, state in enumerate(states) for byte in state])
+    following = numpy.array([number[id(next_)] for state in states for next_ in state.values()])
+    table = numpy.zeros((len(states), 256), numpy.uint16)
     first, after = 0, 1
-    while first < len(shorter):  # states whose shorter ones are all done
+    while first < len(states):  # states whose shorter ones are all done
         table[first:after] = table[shorter[first:after]]
-        begin, end = numpy.searchsorted(steps[:, 0], (first, after))
-        state, byte, following = steps[begin:end].T
-        table[state, byte] = following
+        begin, end = numpy.searchsorted(known, (first << 8, after << 8))
+        table.reshape(-1)[known[begin:end]] = following[begin:end]
         waiting = numpy.flatnonzero(shorter[after:] >= after)
-        first, after = after, after + int(waiting[0]) if waiting.size else len(shorter)
+        first, after = after, after + int(waiting[0]) if waiting.size else len(states)
     return table
 
 
-def _longer(lengths: "NDArray[Any]") -> Iterator[int]:
+def _longer(lengths: "Numbers") -> Iterator[int]:
     """For each byte up to the longest, how many pieces have one; `lengths` fall."""
     import numpy
 

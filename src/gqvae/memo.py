@@ -1,14 +1,13 @@
 """A bounded memory of a pure function of short strings."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeVar
 
-MEMO_ENTRIES = 1 << 17  # at about 200 bytes an entry: some 25 MB for each memo
+MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry: some 20 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
 MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 
-Ids = tuple[int, ...]
 Value = TypeVar("Value", bound=Sequence[Any])
 
 
@@ -40,13 +39,6 @@ class Memo(dict[str, Value]):
         new = {key: value for key, value in news.items() if key not in self}
         self._make_room(len(new))
         self.update(new)
-
-    def joined(self, keys: list[str]) -> list[Any]:
-        """The values of all keys, end to end."""
-        try:
-            return list(chain.from_iterable(map(self.__getitem__, keys)))
-        except KeyError:  # at least one is new
-            return list(chain.from_iterable(self.values_of(keys)))
 
     def values_of(self, keys: list[str]) -> list[Value]:
         """The value of each key."""

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 
 from gqvae.automaton import Automaton
 from gqvae.lockstep import Lockstep
+from gqvae.packed import pack
 
 _FEWEST = 64  # strings that should still have a byte at each common step: with fewer, one by one is faster
 _MOST_BYTES = 1 << 10  # of a string in lockstep, as memory is that times the strings
-_MOST_STATES = 1 << 16  # for its tables, which take a KiB a state
+_MOST_STATES = 1 << 16  # for its tables, which number them in 16 bits and take half a KiB for each
 
 
 class Segmenter:
@@ -23,13 +24,16 @@ class Segmenter:
     def __init__(self, tokens: Sequence[bytes], scores: Sequence[float]) -> None:
         self._automaton = Automaton(tokens, scores)
 
-    def segment(self, pieces: list[bytes]) -> list[tuple[int, ...]]:
-        """The ids of each piece. Many at once are several times faster where numpy is installed."""
+    def segment(self, pieces: list[bytes]) -> list[bytes]:
+        """The ids of each piece, packed. Many at once are several times faster where numpy is installed."""
         if len(pieces) < _FEWEST or not self._lockstep:
-            return list(map(self._automaton.ids, pieces))
+            return list(map(self._one, pieces))
         longest = min(_MOST_BYTES, sorted(map(len, pieces))[-_FEWEST])
-        found = iter(self._lockstep.ids([piece for piece in pieces if len(piece) <= longest]))
-        return [next(found) if len(piece) <= longest else self._automaton.ids(piece) for piece in pieces]
+        found = iter(self._lockstep.packed([piece for piece in pieces if len(piece) <= longest]))
+        return [next(found) if len(piece) <= longest else self._one(piece) for piece in pieces]
+
+    def _one(self, piece: bytes) -> bytes:
+        return pack(self._automaton.ids(piece))
 
     @cached_property
     def _lockstep(self) -> Lockstep | None:

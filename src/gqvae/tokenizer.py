@@ -17,7 +17,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
-from gqvae.memo import Ids
+from gqvae.packed import unpack, unpack_each
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
@@ -111,7 +111,7 @@ class Tokenizer:
         """
         allowed, refused = self._special_rules(allowed_special, disallowed_special)
         decoded = _as_text(text, refused)
-        return self._encode_with_specials(decoded, allowed) if allowed else self._encoder.ids(decoded)
+        return self._encode_with_specials(decoded, allowed) if allowed else unpack(self._encoder.packed(decoded))
 
     def encode_batch(
         self,
@@ -130,7 +130,7 @@ class Tokenizer:
         decoded = (_as_text(text, refused) for text in texts)
         if allowed:
             return [self._encode_with_specials(text, allowed) for text in decoded]
-        return list(self._encoder.ids_of_each(decoded))
+        return list(chain.from_iterable(map(unpack_each, self._encoder.packed_groups(decoded))))
 
     def encode_to_arrays(
         self,
@@ -144,7 +144,7 @@ class Tokenizer:
         decoded = (_as_text(text, refused) for text in texts)
         if allowed:
             return (array("I", self._encode_with_specials(text, allowed)) for text in decoded)
-        return self._encoder.packed_of_each(decoded)
+        return (array("I", packed) for group in self._encoder.packed_groups(decoded) for packed in group)
 
     def encode_with_offsets(
         self,
@@ -249,10 +249,10 @@ class Tokenizer:
             if index % 2:  # the pattern is one group, so every second part is a special token
                 ids.append(self.vocabulary.special_ids[part])
             else:
-                ids.extend(self._encoder.ids(part))
+                ids.extend(unpack(self._encoder.packed(part)))
         return ids
 
-    def _segment(self, pretokens: list[str]) -> list[tuple[int, ...]]:
+    def _segment(self, pretokens: list[str]) -> list[bytes]:
         return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])
 
 
@@ -262,10 +262,10 @@ class Found:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def news(self) -> dict[str, Ids] | None:
+    def news(self) -> dict[str, bytes] | None:
         return self._tokenizer._encoder.keys.news()
 
-    def learn(self, news: dict[str, Ids]) -> None:
+    def learn(self, news: dict[str, bytes]) -> None:
         self._tokenizer._encoder.keys.learn(news)
 
     def quiet(self) -> None:

@@ -41,4 +41,4 @@ class FixedLengthTokenizer:
         self._ids_of = Memo(partial(map, pretoken_ids))
 
     def encode(self, text: str) -> list[int]:
-        return self._ids_of.joined(split_text(text, self._pattern))
+        return list(chain.from_iterable(self._ids_of.values_of(split_text(text, self._pattern))))
