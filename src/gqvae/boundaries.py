@@ -10,7 +10,7 @@ all short texts of all kinds.
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import regex
 
@@ -32,6 +32,18 @@ _POINTS = 0x110000
 _WORDS = {"O": r"[\s\S]", "L": r"\p{L}", "N": r"\p{N}", "S": r"\s", "R": r"[\r\n]", "_": " ", "A": "'"}
 # In sentences: E ends one, Q may close it, R line end, O all else.
 _SENTENCES = {"O": r"[\s\S]", "E": "[.!?]", "Q": "[\"'”’)]", "R": r"\n"}
+_START = "^"  # before the first character of a text
+
+_ASCII, _FOLLOWING = bytes(range(0x80)), bytes(range(0x80, 0xC0))  # the bytes of UTF-8 within a character
+_OTHER = 0xFF  # what a table says of what it does not hold
+_SLICE = 1 << 15  # characters whose code points fit, three times over, into a processor's cache
+_SELDOM = 8  # where no more than one in so many bytes is within a character, other characters are looked up alone
+
+# What a pair of kinds says, in bits.
+_CUT = 1  # there is a boundary between the two
+_CUT_BEFORE = 2  # there is one before both
+_ASK = 4  # the kind before them decides whether there is one between the two
+_COUNT = 8  # two numbers, of which a pretoken holds only so many
 
 
 class Rules(NamedTuple):
@@ -39,21 +51,22 @@ class Rules(NamedTuple):
 
     cut: there is a boundary, and the text before splits as it does when it ends there.
     cut_third: so there is between the second and the third of three.
+    cut_before: so there is before the first of two.
     digits: the most numbers in a pretoken, 0 if any number of them; they have a boundary before them.
     join: a part all of whose pairs are among these is one pretoken.
     first: these pairs join, too, where the former character is the first of its part.
-    alone: white space that is a pretoken by itself if there is no other on either side.
     """
 
     kinds: dict[str, str]
     cut: tuple[str, ...]
     join: tuple[str, ...]
     cut_third: tuple[str, ...] = ()
+    cut_before: tuple[str, ...] = ("_ LNAO",)
     digits: int = 0
     first: tuple[str, ...] = ()
-    alone: str = ""
 
 
+_ALONE = "^LNAO SR LNAO"  # white space is a pretoken if there is no other on either side
 _GPT4 = Rules(
     _WORDS,
     cut=("L NSR_AO", "N LSR_AO", "AO NS_", "R LNAO", "_ N"),
@@ -64,7 +77,10 @@ _GPT4 = Rules(
 )
 _RULES = {
     "gpt2": Rules(
-        _WORDS, cut=("L NSR_AO", "N LSR_AO", "AO NSR_", "O L"), join=("L L", "N N", "_ LN", "_AO AO"), alone="SR"
+        _WORDS,
+        cut=("L NSR_AO", "N LSR_AO", "AO NSR_", "O L"),
+        join=("L L", "N N", "_ LN", "_AO AO"),
+        cut_third=(_ALONE,),
     ),
     "gpt4": _GPT4,
     "gpt4-2digits": _GPT4._replace(digits=2),
@@ -75,8 +91,8 @@ _RULES = {
         cut_third=("AO R _S",),
         digits=3,
     ),
-    "whitespace": Rules(_WORDS, cut=("LNAO SR_",), join=("_LNAO LNAO",), alone="SR"),
-    "sentence": Rules(_SENTENCES, cut=("E O", "R EQO"), join=("O EQRO", "E EQR", "QR R", "Q Q")),
+    "whitespace": Rules(_WORDS, cut=("LNAO SR_",), join=("_LNAO LNAO",), cut_third=(_ALONE,)),
+    "sentence": Rules(_SENTENCES, cut=("E O", "R EQO"), join=("O EQRO", "E EQR", "QR R", "Q Q"), cut_before=()),
 }
 
 
@@ -84,95 +100,102 @@ class Boundaries:
     """The boundaries of one pattern, any but "none", in texts that are given end to end as UTF-8."""
 
     def __init__(self, pattern: str) -> None:
-        import numpy
-
         rules = _RULES[pattern]
+        names = [*rules.kinds, _START]
         self._kinds = _kinds(tuple(rules.kinds.items()))
-        self._join = _pairs(rules.kinds, rules.join)
-        self._first = _pairs(rules.kinds, rules.join + rules.first)
-        names = list(rules.kinds)
-        self._cut_third = _triples(rules.kinds, rules.cut_third)
-        self._digits, self._number = rules.digits, names.index("N") if "N" in names else -1
-        # (64,): 1 where a pair is cut, 2 where that hangs on the kind before it, 3 between numbers: one look-up for all
-        self._says = numpy.where(_pairs(rules.kinds, rules.cut), 1, 2 * self._cut_third.any(0)).astype(numpy.uint8)
-        if self._digits:
-            self._says[self._number << 3 | self._number] = 3
-        self._space = names.index("_") if "_" in names else None
-        self._word = numpy.array([kind in "LNAO" for kind in names])
-        self._alone = numpy.array([kind in rules.alone for kind in names]) if rules.alone else None
+        self._ascii_kinds = _table(self._kinds[:128])
+        self._open = _table(~_pairs(names, rules.join))
+        self._joins_first = _pairs(names, rules.join + rules.first)
+        self._cut_third = _triples(names, rules.cut_third)
+        self._start, self._digits = names.index(_START), rules.digits
+        self._number = names.index("N") if "N" in names else -1
+        says = _CUT * _pairs(names, rules.cut) + _CUT_BEFORE * _pairs(names, rules.cut_before)
+        says += _ASK * self._cut_third.any(0)
+        if rules.digits:
+            says += _COUNT * _pairs(names, ("N N",))
+        self._says = _table(says)
 
-    def cuts(self, texts: bytes, starts: "Places") -> "NDArray[numpy.int64]":
-        """(n,): the bytes where a pretoken certainly begins. starts: where each text begins."""
+    def parts(self, texts: bytes, starts: "Places") -> "tuple[Numbers, Numbers]":
+        """(n,): the bytes where a pretoken certainly begins, and which of the n parts that begin there are uncertain:
+        there may or may not be boundaries within.
+
+        Args:
+            starts: where each text begins.
+        """
         import numpy
 
         kinds, places = self._characters(texts)
+        firsts: Numbers = numpy.asarray(starts, numpy.int64)
+        if places is not None:
+            firsts = places.searchsorted(firsts)
+        pairs = kinds[:-1] * numpy.uint8(8) + kinds[1:]
+        begins = self._begins(kinds, pairs, firsts)
+        cuts = numpy.flatnonzero(begins)
+        open_ = numpy.flatnonzero(_looked_up(pairs, self._open).view(bool) & ~begins[1:])
+        open_ = open_[~(begins[open_] & self._joins_first[pairs[open_]])]
+        uncertain = cuts.searchsorted(open_, "right") - 1
+        return cuts if places is None else places.take(cuts), uncertain
+
+    def _begins(self, kinds: "Kinds", pairs: "Kinds", firsts: "Numbers") -> "Mask":
+        """Whether a pretoken certainly begins at each character. firsts: those that a text begins with."""
+        import numpy
+
+        says = _looked_up(pairs, self._says)
+        says[firsts[1:] - 1] = 0  # of two texts
         begins = numpy.zeros(len(kinds), bool)
-        begins[_rank(places, starts)] = True
-        found, pairs = begins.copy(), _pairs_of(kinds)
-        says = self._says[pairs]
-        found[1:] |= says == 1
-        rare = numpy.flatnonzero(says > 1)
-        rare = rare[~begins[rare + 1]]
-        self._cut_at_third(found, begins, kinds, pairs, rare[says[rare] == 2])
+        begins[firsts] = True
+        asks = numpy.flatnonzero(says >= _ASK)
+        seconds = asks[says[asks] & _ASK > 0]
+        before = numpy.where(begins[seconds], self._start, kinds[seconds - 1])
+        thirds = 1 + seconds[self._cut_third[before, pairs[seconds]]]
+        begins[1:] |= (says & _CUT).view(bool)
+        begins[:-1] |= says & _CUT_BEFORE > 0
+        begins[thirds] = True
         if self._digits:
-            self._cut_numbers(found, rare[says[rare] == 3])
-        if self._space is not None:  # in patterns of words a pretoken also begins at a space before something else
-            word = self._word[kinds]
-            found[:-1] |= (kinds[:-1] == self._space) & word[1:] & ~begins[1:]
-            if self._alone is not None:
-                alone = self._alone[kinds]
-                alone[1:] &= word[:-1] | begins[1:]
-                found[1:] |= alone[:-1] & word[1:]
-        return numpy.flatnonzero(found) if places is None else places[found]
+            begins[self._numbers_that_begin(asks[says[asks] & _COUNT > 0])] = True
+        return begins
 
     def last_cut(self, text: bytes) -> int:
         """The last byte of `text` where a pretoken certainly begins, whatever comes before; 0 where there is none."""
         # white space makes nothing certain: more of it, at the start of the text, may end a longer run; so may numbers
         text = b"\n" + text
-        cuts = self.cuts(text, [0])
+        cuts, _ = self.parts(text, [0])
         if self._digits and len(cuts) > 1 and text[: cuts[-1]].endswith(b" "):
             # what ends with the space before a number splits otherwise: the number is what cuts it off
             cuts = cuts[:-1]
         end = int(cuts[-1])
         return 0 if self._digits and (self._characters(text[1:end])[0] == self._number).all() else max(0, end - 1)
 
-    def _cut_at_third(self, found: "Mask", begins: "Mask", kinds: "Kinds", pairs: "Kinds", asks: "Numbers") -> None:
-        """asks: the seconds of three."""
-        seconds = asks[(asks > 0) & ~begins[asks]]
-        found[seconds[self._cut_third[kinds[seconds - 1], pairs[seconds]]] + 1] = True
-
-    def _cut_numbers(self, found: "Mask", numbers: "Numbers") -> None:
-        """numbers: those with another behind them."""
+    def _numbers_that_begin(self, numbers: "Numbers") -> "Numbers":
+        """The numbers, of a run of them, before which a pretoken ends. numbers: those with another behind them."""
         import numpy
 
         first = numpy.diff(numbers, prepend=-2) != 1
         nth = 1 + numbers - numpy.maximum.accumulate(numpy.where(first, numbers, 0))
-        found[1 + numbers[nth % self._digits == 0]] = True
+        last: Numbers = numbers[nth % self._digits == 0]
+        return 1 + last
 
-    def uncertain(self, parts: bytes, starts: "Places") -> "Mask":
-        """(n,): whether there may or may not be boundaries within each of n parts. starts: where each begins."""
-        import numpy
-
-        kinds, places = self._characters(parts)
-        firsts = _rank(places, starts)
-        pairs = _pairs_of(kinds)
-        found = numpy.zeros(len(kinds), bool)
-        found[1:] = ~self._join[pairs]
-        seconds = numpy.asarray(firsts) + 1
-        seconds = seconds[seconds < len(kinds)]
-        found[seconds] = ~self._first[pairs[seconds - 1]]
-        found[firsts] = False
-        return numpy.logical_or.reduceat(found, firsts)
-
-    def _characters(self, texts: bytes) -> "tuple[Kinds, NDArray[numpy.int64] | None]":
+    def _characters(self, texts: bytes) -> "tuple[Kinds, Numbers | None]":
         """(n,): the kind of each character, and the byte where it begins; None where each has one byte."""
         import numpy
 
         data = numpy.frombuffer(texts, numpy.uint8)
         if texts.isascii():
-            return numpy.take(self._kinds, data), None
-        kinds = numpy.take(self._kinds, numpy.frombuffer(texts.decode().encode("utf-32-le"), "<u4"))
-        return kinds, numpy.flatnonzero((data & 0xC0) != 0x80)
+            return _looked_up(data, self._ascii_kinds), None
+        places = numpy.flatnonzero((data & 0xC0) != 0x80)
+        if (len(data) - len(places)) * _SELDOM > len(data):
+            return self._kinds_of(texts), places
+        kinds = numpy.frombuffer(bytearray(texts).translate(self._ascii_kinds, _FOLLOWING), numpy.uint8)
+        kinds[numpy.flatnonzero(kinds == _OTHER)] = self._kinds_of(texts.translate(None, _ASCII))
+        return kinds, places
+
+    def _kinds_of(self, data: bytes) -> "Kinds":
+        import numpy
+
+        text = data.decode()
+        slices = (text[start : start + _SLICE].encode("utf-32-le") for start in range(0, len(text), _SLICE))
+        kinds: Kinds = numpy.concatenate([self._kinds.take(numpy.frombuffer(points, "<u4")) for points in slices])
+        return kinds
 
 
 @cache
@@ -181,36 +204,39 @@ def boundaries(pattern: str) -> Boundaries | None:
     return None if compiled_pattern(pattern) is None else Boundaries(pattern)
 
 
-def _rank(places: "NDArray[numpy.int64] | None", starts: "Places") -> "Places":
-    """The number of the character that begins at each of `starts`."""
-    return starts if places is None else places.searchsorted(starts)
-
-
-def _pairs_of(kinds: "Kinds") -> "Kinds":
+def _table(values: "NDArray[Any]") -> bytes:
+    """What `_looked_up` looks up."""
     import numpy
 
-    return kinds[:-1] * numpy.uint8(8) + kinds[1:]
+    return values.astype(numpy.uint8).tobytes().ljust(256, bytes([_OTHER]))
 
 
-def _pairs(kinds: dict[str, str], rules: tuple[str, ...]) -> "Mask":
-    """Whether a pair is among the rules, (64,), by `_pairs_of`."""
+def _looked_up(indices: "Kinds", table: bytes) -> "Kinds":
+    """`table[indices]`, six times as fast."""
     import numpy
 
-    number = {kind: i for i, kind in enumerate(kinds)}
+    return numpy.frombuffer(bytearray(indices).translate(table), numpy.uint8)
+
+
+def _pairs(names: list[str], rules: tuple[str, ...]) -> "Mask":
+    """Whether a pair is among the rules, (64,): eight times the former kind and the latter."""
+    import numpy
+
+    number = {name: i for i, name in enumerate(names)}
     table = numpy.zeros(64, bool)
     for before, after in (pair for rule in rules for pair in product(*rule.split())):
         table[number[before] << 3 | number[after]] = True
     return table
 
 
-def _triples(kinds: dict[str, str], rules: tuple[str, ...]) -> "Mask":
+def _triples(names: list[str], rules: tuple[str, ...]) -> "Mask":
     """Whether a kind and the pair after it are among the rules, (8, 64)."""
     import numpy
 
     table = numpy.zeros((8, 64), bool)
     for first, *pair in map(str.split, rules):
         for kind in first:
-            table[list(kinds).index(kind)] |= _pairs(kinds, (" ".join(pair),))
+            table[names.index(kind)] |= _pairs(names, (" ".join(pair),))
     return table
 
 

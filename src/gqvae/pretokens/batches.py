@@ -35,17 +35,21 @@ class Batches:
     def _blocks(self) -> Iterator[bytes]:
         for document in self._documents:
             self._count += 1
-            for block in safe_blocks(self._utf8(document), self._pattern):
+            for block in self._blocks_of(document):
                 self._text.extend(block)
                 self._bytes += len(block)
                 yield block
             self._text.end()
 
-    def _utf8(self, document: Document) -> Iterator[bytes]:
+    def _blocks_of(self, document: Document) -> Iterable[bytes]:
+        if isinstance(document, str) and 0 < len(document) <= _BLOCK:  # as nearly all: no need to go through iterators
+            return (self._utf8(document),)
+        texts = (text[start : start + _BLOCK] for text in blocks(document) for start in range(0, len(text), _BLOCK))
+        return safe_blocks(map(self._utf8, texts), self._pattern)
+
+    def _utf8(self, text: str) -> bytes:
         try:
-            for text in blocks(document):
-                for start in range(0, len(text), _BLOCK):
-                    yield text[start : start + _BLOCK].encode()
+            return text.encode()
         except UnicodeEncodeError as error:
             lone = error.object[error.start]
             raise GqvaeError(f"document {self._count} has the lone surrogate {lone!r}") from error

@@ -25,15 +25,10 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     Arrow cuts and counts the text at all boundaries that a few characters tell; what is left uncertain, or too long,
     the pattern splits, each distinct part once.
     """
-    import numpy
     import pyarrow
 
-    found = _counted(b"".join(blocks), [0, *accumulate(map(len, blocks))], pattern)
-    data, starts = _contents(found.pieces)
-    settled = numpy.diff(starts) <= window
-    known = boundaries(pattern)
-    if known and data:
-        settled &= ~known.uncertain(data, starts[:-1])
+    found, uncertain = _counted(b"".join(blocks), [0, *accumulate(map(len, blocks))], pattern)
+    settled = ~uncertain & (_lengths(found.pieces) <= window)
     if settled.all():
         return found
     certain = Counts(found.pieces.filter(pyarrow.array(settled)), found.counts[settled])
@@ -41,38 +36,42 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     return _joined(certain, *_split(rest, pattern, window))
 
 
-def _counted(data: bytes, bounds: list[int], pattern: str) -> Counts:
-    """The distinct parts of `data` between certain boundaries. bounds: the starts of its blocks, and its end."""
+def _counted(data: bytes, bounds: list[int], pattern: str) -> "tuple[Counts, NDArray[numpy.bool_]]":
+    """The distinct parts of `data` between certain boundaries, and whether each may have others within.
+
+    bounds: the starts of its blocks, and its end.
+    """
     import numpy
     import pyarrow
 
-    known = boundaries(pattern)
-    starts = bounds[:-1] if known is None else known.cuts(data, bounds[:-1])
-    offsets = numpy.append(starts, len(data)).astype(numpy.int64)
+    starts = numpy.array(bounds[:-1], numpy.int64)
+    open_ = numpy.empty(0, numpy.int64)
+    if known := boundaries(pattern):
+        starts, open_ = known.parts(data, starts)
+    offsets = numpy.append(starts, len(data))
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(data)]
-    parts = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(offsets) - 1, buffers)
-    distinct = parts.value_counts()
-    return Counts(distinct.field(0), distinct.field(1).to_numpy())
+    parts = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(offsets) - 1, buffers).dictionary_encode()
+    numbers = parts.indices.to_numpy()
+    uncertain = numpy.zeros(len(parts.dictionary), bool)
+    uncertain[numbers[open_]] = True
+    return Counts(parts.dictionary, numpy.bincount(numbers)), uncertain
 
 
-def _contents(pieces: "pyarrow.LargeBinaryArray") -> "tuple[bytes, NDArray[numpy.int64]]":
-    """The strings end to end, and where each starts, and the end: (n + 1,)."""
-    import numpy
+def _lengths(pieces: "pyarrow.LargeBinaryArray") -> "NDArray[numpy.int64]":
+    import pyarrow.compute
 
-    _, offsets, data = pieces.buffers()
-    starts = numpy.frombuffer(offsets, numpy.int64)[: len(pieces) + 1]
-    return data.to_pybytes()[: int(starts[-1])], starts
+    lengths: NDArray[numpy.int64] = pyarrow.compute.binary_length(pieces).to_numpy()
+    return lengths
 
 
 def _split(parts: Counts, pattern: str, window: int) -> tuple[Counts, Counts]:
     """What the pattern makes of each part: pieces of at most `window` bytes, and what longer ones are cut into."""
-    import numpy
     import pyarrow
 
     found = split_each(parts.pieces.cast(pyarrow.large_string()).to_pylist(), pattern)
     counts = parts.counts.repeat(list(map(len, found)))
     pieces = pyarrow.array(list(chain.from_iterable(found)), pyarrow.large_string()).cast(pyarrow.large_binary())
-    long = numpy.diff(_contents(pieces)[1]) > window
+    long = _lengths(pieces) > window
     cuts = [cut(piece, window) for piece in pieces.filter(pyarrow.array(long)).to_pylist()]
     shortened = pyarrow.array(list(chain.from_iterable(cuts)), pyarrow.large_binary())
     return (
