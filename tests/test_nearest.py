@@ -10,7 +10,7 @@ from gqvae.learn.nearest import nearest, nearest_few
 
 WIDTH = 5
 TILES = [(512, 2_048), (7, 128), (3, 64)]
-"""Rows and codes: all at once, and cut with something left over."""
+"""Rows and codes, of many codes: all at once, and cut with something left over."""
 
 
 def table(rows: int, codes: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -21,7 +21,7 @@ def table(rows: int, codes: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture(params=TILES, autouse=True)
 def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS", request.param[0])
+    monkeypatch.setattr(module, "CELLS", request.param[0] * request.param[1])
     monkeypatch.setattr(module, "CODES", request.param[1])
 
 

@@ -4,16 +4,19 @@ A latent p has the logit p @ key + bias for each code, the largest for the neare
 them found, d the width in which they are compared.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-ROWS, CODES = 512, 2_048
-"""Of a tile, which a processor's cache holds: large enough for the matrix product, small enough for what follows it."""
-GPU_ROWS, GPU_CODES = 4_096, 16_384
+CELLS, CODES = 1 << 20, 2_048
+"""Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product, small enough
+for what follows it."""
+GPU_CELLS, GPU_CODES = 1 << 26, 16_384
 """The same on a GPU, where small tiles would spend the time on starting their kernels."""
 BLOCK = 64
 """Codes of which only the best is looked at first: torch finds a maximum several times faster than its place."""
@@ -54,15 +57,29 @@ class _Tiles:
 
     def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None) -> None:
         bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-        self.rows, self.codes = (ROWS, CODES) if keys.device.type == "cpu" else (GPU_ROWS, GPU_CODES)
-        missing = -len(keys) % BLOCK
-        self.keys = F.pad(keys, (0, 0, 0, missing))
-        self.bias = F.pad(bias, (0, missing), value=-torch.inf)
+        self._on_cpu = keys.device.type == "cpu"
+        self._folded = F.pad(torch.cat([keys, bias[:, None]], 1), (0, 0, 0, -len(keys) % BLOCK))
+        self.keys, self._bias = self._folded[:, :-1], self._folded[:, -1]
+        self._bias[len(keys) :] = -torch.inf
+        cells, codes = (CELLS, CODES) if self._on_cpu else (GPU_CELLS, GPU_CODES)
+        self.codes = min(codes, len(self.keys))
+        self.rows = cells // self.codes
+        self._room = keys.new_empty(self.rows * self.codes if self._on_cpu else 0)
 
     def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """The first code of each tile, and its logits (rows, codes)."""
+        """The first code of each tile, and its logits (rows, codes), until the next is asked for.
+
+        On a CPU new memory, and adding a bias, would take as long as the product: all tiles are made in one place, and
+        the bias is a column of the keys. A GPU has memory at hand, and adds a bias on the way.
+        """
+        folded = F.pad(rows, (0, 1), value=1.0)
         for start in range(0, len(self.keys), self.codes):
-            yield start, torch.addmm(self.bias[self.tile(start)], rows, self.keys[self.tile(start)].T)
+            tile = self.tile(start)
+            if self._on_cpu:
+                shape = len(rows), len(self.keys[tile])
+                yield start, torch.mm(folded, self._folded[tile].T, out=self._room[: math.prod(shape)].view(shape))
+            else:
+                yield start, torch.addmm(self._bias[tile], rows, self.keys[tile].T)
 
     def tile(self, start: int) -> slice:
         return slice(start, start + self.codes)
@@ -121,6 +138,7 @@ class _Few(torch.autograd.Function):
         return log_total, codes
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, keys, bias, log_total = ctx.saved_tensors
         # what is done to whole tiles is what takes time: so that weights are exp of a product alone, and are summed by
