@@ -1,4 +1,4 @@
-"""One tiny training and one distillation, shared by all tests that need a trained network."""
+"""What several test files read and none changes: one tiny training and its distillation, peers, and text."""
 
 import os
 from pathlib import Path
@@ -15,8 +15,11 @@ settings.load_profile("gqvae")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 if TYPE_CHECKING:
+    from rivals import Peer
+
     from gqvae.corpus import Corpus
     from gqvae.learn.run import Run
+    from gqvae.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,57 @@ def distilled(trained: "Run", tmp_path_factory: pytest.TempPathFactory) -> tuple
 
     out = tmp_path_factory.mktemp("distilled") / "tiny"
     return out, distill(trained.folder, out)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(distilled: tuple[Path, dict[str, Any]]) -> "Tokenizer":
+    """The tokenizer of `distilled`."""
+    from gqvae.tokenizer import load
+
+    return load(distilled[0])
+
+
+@pytest.fixture(scope="session")
+def peers() -> "dict[str, Peer]":
+    """One of each kind."""
+    from rivals import DOCUMENTS, SPECS
+
+    from gqvae.evaluation import train_peer
+    from gqvae.evaluation.peers import KINDS
+
+    assert set(SPECS) == set(KINDS)
+    return {kind: train_peer(spec, DOCUMENTS) for kind, spec in SPECS.items()}
+
+
+@pytest.fixture(scope="session")
+def tok(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a small tokenizer."""
+    from gqvae.tokenizer import Tokenizer
+    from gqvae.vocabulary import Vocabulary
+
+    learned = [
+        b" the",
+        b"the",
+        b" Once",
+        b"Once",
+        b" upon",
+        b" a",
+        b" time",
+        b"--",
+        "é".encode(),
+        b"\n\n",
+        b"xxxx",
+    ]
+    scores = [-10.0] * 256 + [-5.0 - number / 8 for number in range(len(learned))]
+    folder = tmp_path_factory.mktemp("tokenizers") / "small"
+    Tokenizer(Vocabulary(tuple(learned)), scores, "gpt2", "small").save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three documents, divided by the usual separator."""
+    path = tmp_path_factory.mktemp("text") / "story.txt"
+    documents = ["Once upon a time, the café.\n", "the time -- upon the time <b>\n" * 30, "日本 👩‍👩‍👧\n"]
+    path.write_text("<|endoftext|>\n".join(documents), encoding="utf-8")
+    return str(path)

@@ -1,4 +1,4 @@
-"""A training small enough for tests, and slow twins that several tests use."""
+"""A training small enough for tests, what it told and a way to stop it, and slow twins that several tests use."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,16 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+import pytest
 import torch
 
 from gqvae.config import Config, ModelConfig, PretokenConfig, QuantizerConfig, TrainingConfig
 from gqvae.corpus import Corpus
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
+from gqvae.learn.run import Run
+from gqvae.learn.segmenter import Mode
+from gqvae.learn.training import Trainer
 from gqvae.settings import _flat
 
 TINY = Config(
@@ -31,13 +35,19 @@ TINY = Config(
     ),
 )  # fmt: skip
 
+LONGEST = TINY.model.longest_token
 OBJECTIVES = ("marginal", "gates")
 QUANTIZERS = ("cosine", "ema", "gradient")  # whose codes are what they hold
+MODES: tuple[Mode, ...] = ("gates", "viterbi")
 
 
 def vary(config: Config, **sections: dict[str, Any]) -> Config:
     """`config` with some settings of some sections changed: vary(TINY, training={"steps": 5})."""
     return replace(config, **{name: replace(getattr(config, name), **to) for name, to in sections.items()})
+
+
+# Passes warm-up, four rounds of codebook tending and two checkpoints, and ends between two.
+SHORT = vary(TINY, training={"steps": 40, "log_every": 10, "checkpoint_every": 12, "sample_pretokens": 100})
 
 
 def as_options(config: Config) -> list[str]:
@@ -59,6 +69,24 @@ def new_model(quantizer: str = "cosine", codes: int = 20, config: Config = TINY,
     torch.manual_seed(seed)
     settings = replace(config.quantizer, name=quantizer)
     return GQVAE(config.model, make_quantizer(settings, codes, config.model.width), config.pretokens.window).eval()
+
+
+def metrics(run: Run) -> list[dict[str, Any]]:
+    """The rows without the clock."""
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control-C while this step is taken."""
+    take = Trainer._step
+
+    def stop(trainer: Trainer) -> Any:
+        if trainer.state.step == step:
+            raise KeyboardInterrupt
+        return take(trainer)
+
+    monkeypatch.setattr(Trainer, "_step", stop)
 
 
 def tilings(length: int, longest: int) -> Iterator[list[tuple[int, int]]]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import Result, call
+from calling import Result, call
 from toys import TEXT, toy
 
 for package in ("tiktoken", "gguf", "sentencepiece"):

@@ -1,46 +1,22 @@
 """The intrinsic measures, against slower and plainer code."""
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from time import process_time
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import TEXT, toy
+from measured import DOCUMENTS, TOKENIZERS, TOY, Bytes
+from toys import TEXT
 
 from gqvae.errors import GqvaeError
-from gqvae.evaluation.intrinsic import measure, read_parallel, relative_speed, renyi_entropy, shannon_entropy
+from gqvae.evaluation.intrinsic import measure, renyi_entropy, shannon_entropy
 from gqvae.evaluation.metrics import TokenizerLike, evaluate
 from gqvae.evaluation.peers import train_peer
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
-
-TOY = toy()
-DOCUMENTS = [TEXT, TEXT[:50], "the girl, the rain the the"]
-TOKENIZERS = [
-    TOY,
-    toy(pattern="none", longest=12),  # tokens across words
-    train_peer("superbpe:400:300", [TEXT] * 3),
-    train_peer("wordpiece:600", [TEXT] * 3),
-    train_peer("unigram:400", [TEXT] * 3),
-]
-
-
-class Bytes:
-    """A token a byte; to be varied."""
-
-    name, vocab_size, note = "bytes", 256, ""
-
-    def encode(self, text: str) -> list[int]:
-        return list(text.encode())
-
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        return bytes(ids)
 
 
 def words_cut(tokenizer: TokenizerLike, documents: list[str]) -> list[tuple[str, tuple[int, ...]]]:
@@ -248,83 +224,3 @@ def test_a_long_document_takes_linear_time(text: str) -> None:
 
     seconds(100)
     assert min(seconds(80_000) for _ in range(2)) < 8**1.5 * min(seconds(10_000) for _ in range(3))
-
-
-def test_languages_are_measured_on_their_own_text() -> None:
-    texts = {"en": "the girl", "zh": "天气很好"}
-    found = measure(TOY, DOCUMENTS, [TEXT], texts)
-    tokens = {language: len(TOY.encode(text)) for language, text in texts.items()}
-    assert found["tokens_per_language"] == tokens
-    assert found["parity"] == max(tokens.values()) / min(tokens.values())
-    assert measure(TOY, DOCUMENTS, [TEXT])["tokens_per_language"] is None
-
-
-class Slow(Bytes):
-    """Slow where it meets new text."""
-
-    def __init__(self) -> None:
-        self.met: set[str] = set()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Slow, ()
-
-    def encode(self, text: str) -> list[int]:
-        for _ in range(1 if text in self.met else 100):
-            ids = super().encode(text)
-        self.met.add(text)
-        return ids
-
-
-def test_speed_is_relative_and_that_on_new_text() -> None:
-    slow, documents = Slow(), [f"{number} {TEXT}" for number in range(40)]
-    for document in documents:
-        slow.encode(document)
-    assert relative_speed(slow, Bytes(), documents) < 0.5 < 2 < relative_speed(Bytes(), slow, documents)
-
-
-@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.name)
-@pytest.mark.parametrize("documents", [[TEXT], [TEXT, ""], [TEXT] * 3])
-def test_speed_of_every_kind_of_tokenizer(tokenizer: TokenizerLike, documents: list[str]) -> None:
-    """Each can be copied; within a hundredfold of itself."""
-    assert 0.01 < relative_speed(tokenizer, tokenizer, documents, repeats=1) < 100
-
-
-@pytest.mark.parametrize("documents", [[], [""], ["a"]])
-def test_speed_needs_text(documents: list[str]) -> None:
-    with pytest.raises(GqvaeError, match="too little text"):
-        relative_speed(TOY, TOY, documents)
-
-
-def test_parallel_text_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "texts.jsonl"
-    rows = [{"language": "de", "text": "Hallo"}, {"language": "ja", "text": "やあ\u2028"}]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n\n" for row in rows), encoding="utf-8")
-    assert read_parallel(path) == {"de": "Hallo", "ja": "やあ\u2028"}
-
-
-def faulty() -> Iterator[tuple[str, str]]:
-    yield '{"language": "de"}', ":1: no field 'text'"
-    yield '{"language": "de", "text": "a"}\n{"text": "b"}', ":2: no field 'language'"
-    yield '{"language": "de", "text": "a"}\n{"language": "de", "text": "b"}', "'de' occurs twice"
-    yield '{"language": "de", "text": ""}', "'de' has the text ''"
-    yield '{"language": "", "text": "a"}', "'' has the text 'a'"
-    yield '{"language": "de", "text": "\\ud800"}', ":1: field 'text' has the lone surrogate"
-    yield '{"language": 1, "text": "a"}', ":1: field 'language' is int"
-    yield "[]", ":1: not a JSON object"
-    yield "no", ":1: not valid JSON"
-    yield "", "holds no texts"
-
-
-@pytest.mark.parametrize(("content", "message"), faulty())
-def test_bad_parallel_text_is_told(content: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "texts.jsonl"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(GqvaeError, match=message):
-        read_parallel(path)
-
-
-def test_parallel_text_that_is_not_there_or_not_jsonl_is_told(tmp_path: Path) -> None:
-    with pytest.raises(GqvaeError, match=r"cannot read .*texts\.jsonl"):
-        read_parallel(tmp_path / "texts.jsonl")
-    with pytest.raises(GqvaeError, match=r"texts\.csv: give a \.jsonl"):
-        read_parallel(tmp_path / "texts.csv")

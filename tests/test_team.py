@@ -30,9 +30,8 @@ import sys
 from pathlib import Path
 import pytest
 from safetensors.torch import save_file
-from learning import vary
+from learning import interrupt_at, vary
 from test_team import CONFIG, OTHERS
-from test_training import interrupt_at
 from gqvae.corpus import Corpus
 from gqvae.learn.training import Trainer, resume, train
 

@@ -1,0 +1,37 @@
+"""A long document, which waits on disk, is the same document and has the same faults as a short one."""
+
+from pathlib import Path
+
+import pytest
+from formats import read
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gqvae.corpus import Corpus
+
+
+@given(data=st.lists(st.sampled_from([b"ab", "é日".encode(), b"\n", b"\r\n", b"<|endoftext|>", b" "])).map(b"".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_long_documents_are_the_same_documents(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    whole = read(path)
+    with monkeypatch.context() as patch:
+        for name, value in (("documents.LONG", 4), ("documents._BLOCK", 2), ("readers._LINE", 20)):
+            patch.setattr(f"gqvae.{name}", value)
+        assert read(path) == whole
+        assert read(path, separator=None) == ([data.decode()] if data else [])
+
+
+def test_bytes_that_are_not_utf8_are_found_in_a_long_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("日本\n".encode() * 100 + b"a\xff\nb\n<|endoftext|>\ncut \xe6")
+    errors = []
+    for long in (1 << 26, 64):
+        monkeypatch.setattr("gqvae.documents.LONG", long)
+        monkeypatch.setattr("gqvae.documents._BLOCK", 10)
+        corpus = Corpus((str(path),), on_error="skip")
+        assert list(corpus.documents()) == []
+        errors.append(corpus.skips.examples)
+    assert errors[0] == errors[1]
+    assert "a.txt:101: not UTF-8 (byte 0xff)" in errors[0][0]
