@@ -10,9 +10,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread
 
 import time
 from copy import copy
+from pathlib import Path
 from typing import Any
 
-from timing import DATA, keep, parser, side_by_side
+from timing import keep, side_by_side, tokenizers_and_texts
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from gqvae.corpus import Corpus
@@ -30,15 +31,13 @@ CASES = {
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("tokenizers", nargs="*", default=list(CASES))
-    given = arguments.parse_args()
-    rows = [_row(name, given.repeats) for name in given.tokenizers]
-    keep("encoding", "bundled tokenizers on the texts they were trained on, 3 to 4 MB each; times as fast as BPE", rows)
+    repeats, texts = tokenizers_and_texts(__doc__, CASES)
+    rows = [_row(name, text, repeats) for name, text in texts.items()]
+    keep("encoding", "if no text is given, what each was trained on, 3 to 4 MB; times as fast as BPE", rows)
 
 
-def _row(name: str, repeats: int) -> dict[str, Any]:
-    documents = list(Corpus((str(DATA / CASES[name]),)).documents())
+def _row(name: str, text: Path, repeats: int) -> dict[str, Any]:
+    documents = list(Corpus((str(text),)).documents())
     whole, ours = "".join(documents), load(name)
     peer = bpe(documents, ours.vocab_size).to_str()
     ids, peer_ids = ours.encode(whole), HuggingFaceTokenizer.from_str(peer).encode(whole).ids

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gigatoken
-from timing import DATA, keep, parser, side_by_side
+from timing import keep, side_by_side, tokenizers_and_texts
 
 from gqvae.bpe import BPETokenizer
 from gqvae.corpus import Corpus
@@ -28,8 +28,8 @@ CASES = {
 
 
 def main() -> None:
-    given = parser(__doc__).parse_args()
-    rows = [row for name in CASES for row in _rows(name, given.repeats)]
+    repeats, texts = tokenizers_and_texts(__doc__, CASES)
+    rows = [row for name, text in texts.items() for row in _rows(name, text, repeats)]
     keep(
         "portable",
         "one thread, documents one after the other, tokenizers loaded anew; times as fast as a plain BPE",
@@ -37,8 +37,8 @@ def main() -> None:
     )
 
 
-def _rows(name: str, repeats: int) -> list[dict[str, Any]]:
-    documents = list(Corpus((str(DATA / CASES[name]),)).documents())
+def _rows(name: str, text: Path, repeats: int) -> list[dict[str, Any]]:
+    documents = list(Corpus((str(text),)).documents())
     tokenizer = load(name)
     counts = count(documents, tokenizer.pattern)
     models = {kind: portable_bpe(tokenizer, counts, merges_only=kind == "plain") for kind in ("portable", "plain")}

@@ -32,7 +32,8 @@ from gqvae.pretokens import Counting, count_pretokens
 BATCH = 1_024
 """Occurrences that the paper's code batches, and the sample."""
 MODES: tuple[Mode, ...] = ("gates", "viterbi")
-TEXTS = ("tinystories", "wikipedia", "code", "multilingual")
+TEXTS = ("tinystories_train.txt", "wikipedia_train.txt", "code_train.txt", "multilingual_train.txt")
+"""The model is trained on the first."""
 SHARES = (1, 4, 16)
 """The first text is also cut to these parts of it."""
 SETTINGS = ["vocab_size=2048", "training.steps=100", "training.threads=1", "training.accelerator=cpu"]
@@ -59,15 +60,18 @@ class PapersScheme:
 
 
 def main() -> None:
-    given = parser(__doc__).parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("texts", nargs="*", type=Path, default=[DATA / name for name in TEXTS])
+    given = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Corpus((str(DATA / f"{TEXTS[0]}_train.txt"),))
+        corpus = Corpus((str(given.texts[0]),))
         run = train(preset("tiny").override(SETTINGS), corpus, Path(folder) / "run", counting=Counting(workers=1))
         model = run.trained_model()
         _check_same(run, model)
-        tables = {name: _table(run, f"{name}_train.txt") for name in TEXTS}
-        tables |= {f"{TEXTS[0]}, 1/{share}": _table(run, f"{TEXTS[0]}_train.txt", share) for share in SHARES[1:]}
+        tables = {text.stem: _table(run, text) for text in given.texts}
+        first = given.texts[0]
+        tables |= {f"{first.stem}, 1/{share}": _table(run, first, share) for share in SHARES[1:]}
         rows = [row for name, table in tables.items() for row in _rows(run, model, name, table, given.repeats)]
     about = (
         f"`tiny`, 2,048 ids, window {run.config.pretokens.window}; every padded occurrence timed on {BATCH:,} of them"
@@ -84,9 +88,9 @@ def _check_same(run: Run, model: GQVAE) -> None:
         assert {end for end in range(1, 6) if ends[row, end - 1]} <= set(segmented.ends)
 
 
-def _table(run: Run, text: str, share: int = 1) -> SymbolTable:
+def _table(run: Run, text: Path, share: int = 1) -> SymbolTable:
     """The pretokens of the first documents of a text."""
-    settings, documents = run.config.pretokens, list(Corpus((str(DATA / text),)).documents())
+    settings, documents = run.config.pretokens, list(Corpus((str(text),)).documents())
     some = documents[: len(documents) // share]
     counted = count_pretokens(some, pattern=settings.pattern, window=settings.window, workers=1)
     return SymbolTable.of(counted, Alphabet(), settings.window)

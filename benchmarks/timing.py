@@ -27,6 +27,18 @@ def parser(description: str | None, text: str | None = None) -> argparse.Argumen
     return made
 
 
+def tokenizers_and_texts(description: str | None, texts: Mapping[str, str]) -> tuple[int, dict[str, Path]]:
+    """Parse the command line of a program that takes tokenizers. Returns how often to repeat, and the text of each
+    tokenizer: the one that is given, or the one in `texts`, of the data, that it was trained on."""
+    arguments = parser(description)
+    arguments.add_argument("tokenizers", nargs="*", default=list(texts), help="names or folders")
+    arguments.add_argument("--text", type=Path, help="for all of them, instead of those they were trained on")
+    given = arguments.parse_args()
+    if unknown := [name for name in given.tokenizers if name not in texts and not given.text]:
+        arguments.error(f"which --text for {', '.join(unknown)}?")
+    return given.repeats, {name: given.text or DATA / texts[name] for name in given.tokenizers}
+
+
 def side_by_side(
     tasks: Mapping[Key, Task], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[Key, float]:
