@@ -51,6 +51,16 @@ def test_the_nearest_few_and_their_sum_are_those_of_the_whole_table(codes: int, 
         assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_half_precision_around_it_changes_nothing() -> None:
+    projected, keys, bias = table(20, 700)
+    found, (total, few) = nearest(projected, keys, bias), nearest_few(projected, keys, bias, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(nearest(projected, keys, bias), found)
+        again, same = nearest_few(projected, keys, bias, 3)
+    assert torch.equal(same, few)
+    assert torch.equal(again, total)
+
+
 def test_of_equal_codes_the_first() -> None:
     assert nearest(torch.ones(1, 2), torch.ones(5_000, 2), torch.zeros(5_000)).tolist() == [0]
 

@@ -1,7 +1,8 @@
 """The nearest codes of latents, by exact search: a matrix product a tile, and never the whole table of (N, V).
 
-A latent p has the logit p @ key + bias for each code, the largest for the nearest. Shapes: N latents, V codes, M of
-them found, d the width in which they are compared.
+A latent p has the logit p @ key + bias for each code, the largest for the nearest; in single precision under autocast
+too, as near codes differ in the last digits. Shapes: N latents, V codes, M of them found, d the width in which they
+are compared.
 """
 
 import math
@@ -34,9 +35,10 @@ def nearest(projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | Non
         bias: (V,).
         allowed: (V,) True for the codes that may be chosen; one must be.
     """
-    tiles = _Tiles(keys, bias, allowed)
-    parts = torch.split(projected, tiles.rows)
-    return torch.cat([_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in parts])[:, 0]
+    with torch.autocast(projected.device.type, enabled=False):
+        tiles = _Tiles(keys.float(), bias.float(), allowed)
+        parts = torch.split(projected.float(), tiles.rows)
+        return torch.cat([_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in parts])[:, 0]
 
 
 def nearest_few(
@@ -121,7 +123,7 @@ def _top(values: Tensor, count: int) -> Tensor:
 class _Few(torch.autograd.Function):
     """Autograd would keep five tables of (N, V), most of the memory and time of a step with a large codebook. This
     keeps none: going back computes each tile again, since the gradient of the sum is the softmax; the codes that matter
-    take theirs by look-up. In single precision under autocast too: near codes differ in the last digits."""
+    take theirs by look-up."""
 
     @staticmethod
     def forward(
