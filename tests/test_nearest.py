@@ -21,8 +21,15 @@ def table(rows: int, codes: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture(params=TILES, autouse=True)
 def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CELLS", request.param[0] * request.param[1])
-    monkeypatch.setattr(module, "CODES", request.param[1])
+    for device in ("", "GPU_"):
+        monkeypatch.setattr(module, f"{device}CELLS", request.param[0] * request.param[1])
+        monkeypatch.setattr(module, f"{device}CODES", request.param[1])
+
+
+@pytest.fixture(params=[True, False], ids=["cpu", "gpu"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a GPU, too."""
+    monkeypatch.setattr(module, "_in_place", lambda _: request.param)
 
 
 @pytest.mark.parametrize("codes", [1, 3, 64, 65, 700, 3_000])
@@ -53,12 +60,21 @@ def test_the_nearest_few_and_their_sum_are_those_of_the_whole_table(codes: int, 
 
 def test_half_precision_around_it_changes_nothing() -> None:
     projected, keys, bias = table(20, 700)
-    found, (total, few) = nearest(projected, keys, bias), nearest_few(projected, keys, bias, 3)
+    half = projected.bfloat16()
+    found, (total, few) = nearest(half.float(), keys, bias), nearest_few(half.float(), keys, bias, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(nearest(projected, keys, bias), found)
-        again, same = nearest_few(projected, keys, bias, 3)
+        assert torch.equal(nearest(half, keys, bias), found)
+        again, same = nearest_few(half, keys, bias, 3)
     assert torch.equal(same, few)
     assert torch.equal(again, total)
+
+
+def test_there_is_no_second_gradient() -> None:
+    projected, keys, bias = table(5, 70)
+    total, _ = nearest_few(projected, keys, bias, 3)
+    (once,) = torch.autograd.grad(total.sum(), projected, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(once.sum(), projected)
 
 
 def test_of_equal_codes_the_first() -> None:

@@ -2,13 +2,14 @@
 
 import itertools
 import random
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import TEXT, toy
 
-from gqvae import automaton, lockstep, segmentation
+from gqvae import automaton, lockstep, packed, segmentation
 from gqvae.automaton import Automaton
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.packed import unpack
@@ -118,10 +119,24 @@ def test_both_ways_of_a_bundled_tokenizer_equal_the_viterbi_twin(name: str) -> N
 def test_without_numpy_the_ids_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     words = " ".join(f"{number}th" for number in range(5_000))
     expected = toy().encode(words)
-    monkeypatch.setattr(segmentation, "find_spec", lambda _: None)
+    for module in (segmentation, packed):
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
     without = toy()
     assert without.encode(words) == expected
     assert without._segmenter._lockstep is None
+
+
+def test_tables_are_right_though_another_thread_makes_the_automaton_remember() -> None:
+    vocabulary, scores = load("multilingual-8192").vocabulary, load("multilingual-8192").scores
+    expected = lockstep.Lockstep(Automaton(vocabulary.plain_tokens, scores).states)._next
+    words = [b"".join(random.Random(number).choices(vocabulary.plain_tokens, k=3)) for number in range(20_000)]
+    for _ in range(3):
+        used = Automaton(vocabulary.plain_tokens, scores)
+        thread = threading.Thread(target=lambda used=used: list(map(used.ids, words)))
+        thread.start()
+        tables = [lockstep.Lockstep(used.states)._next for _ in range(5)]
+        thread.join()
+        assert all((table == expected).all() for table in tables)
 
 
 def test_what_an_automaton_remembers_is_bounded_by_the_vocabulary() -> None:

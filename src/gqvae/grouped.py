@@ -37,7 +37,7 @@ def encode_in_processes(
 ) -> list[list[int]]:
     """`to_lists(list(texts))`, shared out over `workers` processes.
 
-    Others than this one do `to_arrays`, which must be picklable and give the same ids: arrays travel faster.
+    Others than this one do `to_arrays`, which must be picklable and give the same ids: their bytes travel faster.
     """
     elsewhere = Elsewhere(partial(_packed, to_arrays), unpack_each)
     encoded = map_in_processes(to_lists, groups(texts, _GROUP_CHARACTERS), workers, elsewhere, learner)

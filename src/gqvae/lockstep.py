@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[numpy.int64]
 
-_CELLS = 1 << 18  # bytes at once: what they need should fit into a processor's cache
+_CELLS = 1 << 18  # bytes at once: they need 36 each in all, and more of them would be no faster
 _NONE = -1
 
 
@@ -122,8 +122,9 @@ def _transitions(states: Sequence[State]) -> "NDArray[numpy.uint16]":
 
     number = {id(state): index for index, state in enumerate(states)}
     shorter = numpy.array([0, *(number[id(state.shorter)] for state in states[1:])])
-    known = numpy.array([index << 8 | byte for index, state in enumerate(states) for byte in state])
-    following = numpy.array([number[id(next_)] for state in states for next_ in state.values()])
+    # a list of each at once, as another thread may have the automaton remember more steps meanwhile
+    steps = ((index << 8 | byte, next_) for index, state in enumerate(states) for byte, next_ in list(state.items()))
+    known, following = numpy.array([(step, number[id(next_)]) for step, next_ in steps]).T
     table = numpy.zeros((len(states), 256), numpy.uint16)
     first, after = 0, 1
     while first < len(states):  # states whose shorter ones are all done

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry: some 20 MB for each memo
+MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
 MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 

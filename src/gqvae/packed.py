@@ -53,7 +53,7 @@ def _shared(packed: bytes) -> list[int]:
 
 @cache
 def _integers(bits: int) -> "NDArray[Any]":
-    """The numbers below 2**bits, as Python's."""
+    """The numbers below 2**bits, as Python's. All that are kept take less than twice the largest."""
     import numpy
 
     return numpy.arange(1 << bits).astype(object)

@@ -59,14 +59,16 @@ class _Tiles:
 
     def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None) -> None:
         bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-        self._on_cpu = keys.device.type == "cpu"
-        self._folded = F.pad(torch.cat([keys, bias[:, None]], 1), (0, 0, 0, -len(keys) % BLOCK))
-        self.keys, self._bias = self._folded[:, :-1], self._folded[:, -1]
-        self._bias[len(keys) :] = -torch.inf
-        cells, codes = (CELLS, CODES) if self._on_cpu else (GPU_CELLS, GPU_CODES)
+        missing = -len(keys) % BLOCK
+        self.keys, self._bias = F.pad(keys, (0, 0, 0, missing)), F.pad(bias, (0, missing), value=-torch.inf)
+        self._in_place = _in_place(keys.device)
+        cells, codes = (CELLS, CODES) if self._in_place else (GPU_CELLS, GPU_CODES)
         self.codes = min(codes, len(self.keys))
         self.rows = cells // self.codes
-        self._room = keys.new_empty(self.rows * self.codes if self._on_cpu else 0)
+        if self._in_place:
+            self._folded = torch.cat([self.keys, self._bias[:, None]], 1)
+            self.keys = self._folded[:, :-1]  # not twice in memory
+            self._room = keys.new_empty(self.rows * self.codes)  # for the logits of a tile
 
     def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The first code of each tile, and its logits (rows, codes), until the next is asked for.
@@ -74,17 +76,23 @@ class _Tiles:
         On a CPU new memory, and adding a bias, would take as long as the product: all tiles are made in one place, and
         the bias is a column of the keys. A GPU has memory at hand, and adds a bias on the way.
         """
+        starts = range(0, len(self.keys), self.codes)
+        if not self._in_place:
+            for start in starts:
+                yield start, torch.addmm(self._bias[self.tile(start)], rows, self.keys[self.tile(start)].T)
+            return
         folded = F.pad(rows, (0, 1), value=1.0)
-        for start in range(0, len(self.keys), self.codes):
-            tile = self.tile(start)
-            if self._on_cpu:
-                shape = len(rows), len(self.keys[tile])
-                yield start, torch.mm(folded, self._folded[tile].T, out=self._room[: math.prod(shape)].view(shape))
-            else:
-                yield start, torch.addmm(self._bias[tile], rows, self.keys[tile].T)
+        for start in starts:
+            keys = self._folded[self.tile(start)]
+            shape = len(rows), len(keys)
+            yield start, torch.mm(folded, keys.T, out=self._room[: math.prod(shape)].view(shape))
 
     def tile(self, start: int) -> slice:
         return slice(start, start + self.codes)
+
+
+def _in_place(device: torch.device) -> bool:
+    return device.type == "cpu"
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
