@@ -26,10 +26,11 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(module, f"{device}CODES", request.param[1])
 
 
-@pytest.fixture(params=[True, False], ids=["cpu", "gpu"], autouse=True)
+@pytest.fixture(params=["one thread", "many threads", "gpu"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of a GPU, too."""
-    monkeypatch.setattr(module, "_in_place", lambda _: request.param)
+    """As it is done with each of these, on the CPU."""
+    monkeypatch.setattr(module, "_in_place", lambda _: request.param != "gpu")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1 if request.param == "one thread" else 16)
 
 
 @pytest.mark.parametrize("codes", [1, 3, 64, 65, 700, 3_000])

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -19,6 +20,8 @@ CELLS, CODES = 1 << 20, 2_048
 for what follows it."""
 GPU_CELLS, GPU_CODES = 1 << 26, 16_384
 """The same on a GPU, where small tiles would spend the time on starting their kernels."""
+FEW_THREADS = 2
+"""Up to which numpy, which has one, is faster at finding the place of a maximum."""
 BLOCK = 64
 """Codes of which only the best is looked at first: torch finds a maximum several times faster than its place."""
 
@@ -96,13 +99,31 @@ def _in_place(device: torch.device) -> bool:
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
-    """They lie in the blocks with the largest maxima."""
     count = min(count, logits.shape[1])
+    if logits.device.type == "cpu" and torch.get_num_threads() <= FEW_THREADS:
+        values, places = _one_by_one(logits, count)
+        if not values[:, -1].isneginf().any():  # else the same code was found again, after all that are allowed
+            return values, places + start
+    return _in_best_blocks(start, logits, count)
+
+
+def _one_by_one(logits: Tensor, count: int) -> Found:
+    """The largest, then the largest but for that, and so on. The logits are as before at the end."""
+    table, rows = logits.numpy(), numpy.arange(len(logits))
+    values, places = numpy.empty((len(rows), count), table.dtype), numpy.empty((len(rows), count), numpy.int64)
+    for rank in range(count):
+        places[:, rank] = table.argmax(1)
+        values[:, rank] = table[rows, places[:, rank]]
+        if count > 1:
+            table[rows, places[:, rank]] = -numpy.inf
+    for rank in reversed(range(count if count > 1 else 0)):
+        table[rows, places[:, rank]] = values[:, rank]
+    return torch.from_numpy(values), torch.from_numpy(places)
+
+
+def _in_best_blocks(start: int, logits: Tensor, count: int) -> Found:
+    """They lie in the blocks with the largest maxima."""
     blocks = logits.view(len(logits), logits.shape[1] // BLOCK, BLOCK)
-    if count == 1:
-        value, block = blocks.amax(-1).max(-1)
-        place = blocks[torch.arange(len(blocks), device=blocks.device), block].max(-1).indices
-        return value[:, None], (start + block * BLOCK + place)[:, None]
     if blocks.shape[1] < 8 * count:
         values, places = logits.topk(count)
         return values, places + start
