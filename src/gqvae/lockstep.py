@@ -122,9 +122,10 @@ def _transitions(states: Sequence[State]) -> "NDArray[numpy.uint16]":
 
     number = {id(state): index for index, state in enumerate(states)}
     shorter = numpy.array([0, *(number[id(state.shorter)] for state in states[1:])])
-    # a list of each at once, as another thread may have the automaton remember more steps meanwhile
-    steps = ((index << 8 | byte, next_) for index, state in enumerate(states) for byte, next_ in list(state.items()))
-    known, following = numpy.array([(step, number[id(next_)]) for step, next_ in steps]).T
+    # a copy of each at once, as another thread may have the automaton remember more steps meanwhile
+    steps = [state.copy() for state in states]
+    known = numpy.array([index << 8 | byte for index, next_ in enumerate(steps) for byte in next_])
+    following = numpy.array([number[id(state)] for next_ in steps for state in next_.values()])
     table = numpy.zeros((len(states), 256), numpy.uint16)
     first, after = 0, 1
     while first < len(states):  # states whose shorter ones are all done

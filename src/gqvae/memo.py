@@ -1,11 +1,12 @@
 """A bounded memory of a pure function of short strings."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
+_STRETCH = 256
 MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 
 Value = TypeVar("Value", bound=Sequence[Any])
@@ -46,7 +47,7 @@ class Memo(dict[str, Value]):
         known: list[Value] = found  # type: ignore[assignment]  # once the missing ones are filled in
         if all(found):  # as for known text; an empty value is looked for below, and found
             return known
-        missing = [index for index, value in enumerate(found) if value is None]
+        missing = list(_missing(found))
         unknown = list(map(keys.__getitem__, missing))
         distinct = list(dict.fromkeys(unknown))
         new = dict(zip(distinct, self._compute(distinct), strict=True))
@@ -68,3 +69,11 @@ class Memo(dict[str, Value]):
         if len(self) + count > MEMO_ENTRIES:
             self.clear()
             self._news, self._full = None, True  # so much is new that telling it would not pay
+
+
+def _missing(found: Sequence[Any]) -> Iterator[int]:
+    """Where there is None; what is known to the last, as most of it is, is passed over as fast as `all` goes."""
+    for start in range(0, len(found), _STRETCH):
+        stretch = found[start : start + _STRETCH]
+        if not all(stretch):
+            yield from [index for index, value in enumerate(stretch, start) if value is None]
