@@ -25,16 +25,17 @@ def pack(ids: Iterable[int]) -> bytes:
 
 def unpack(packed: bytes) -> list[int]:
     """The ids that `pack` was given."""
-    if len(packed) >= _MANY * WIDTH and find_spec("numpy"):
-        return _shared(packed)
-    return array("I", packed).tolist()
+    return unpack_each([packed])[0]
 
 
 def unpack_each(packed: Sequence[bytes]) -> list[list[int]]:
     """`unpack` of each."""
-    ids = unpack(b"".join(packed))
+    joined = b"".join(packed)
+    if len(joined) < _MANY * WIDTH or not find_spec("numpy"):
+        return [array("I", ids).tolist() for ids in packed]
+    ids = _shared(joined)
     ends = accumulate((len(each) // WIDTH for each in packed), initial=0)
-    return [ids[start:end] for start, end in pairwise(ends)]
+    return [ids[start:end].tolist() for start, end in pairwise(ends)]
 
 
 def slices(packed: bytes, ends: Iterable[int]) -> list[bytes]:
@@ -42,13 +43,12 @@ def slices(packed: bytes, ends: Iterable[int]) -> list[bytes]:
     return [packed[start:end] for start, end in pairwise(chain((0,), ends))]
 
 
-def _shared(packed: bytes) -> list[int]:
+def _shared(packed: bytes) -> "NDArray[Any]":
     """The ids as ready-made integers: a new one for each would take twice the time and 32 bytes."""
     import numpy
 
     ids = numpy.frombuffer(packed, numpy.uintc)
-    found: list[int] = _integers(int(ids.max()).bit_length()).take(ids).tolist()
-    return found
+    return _integers(int(ids.max()).bit_length()).take(ids)
 
 
 @cache
