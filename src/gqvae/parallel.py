@@ -17,7 +17,7 @@ from itertools import chain, islice
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gqvae.errors import GqvaeError
 
@@ -132,11 +132,11 @@ class _Here(Generic[_Item, _Result]):
         self._tell(self._learner.news())
 
     def _tell(self, news: Any) -> None:
-        """Have the other processes hear it, each with its next item."""
+        """Have the other processes hear it, each before the next item that it begins."""
         if news is not None:
             for child in self._children:
                 if child is not self:
-                    child.unheard.append(news)
+                    child.hear(news)
 
     def ready(self) -> bool:
         """Whether `result` need not wait."""
@@ -161,7 +161,6 @@ class _Child(_Here[_Item, _Result]):
     ) -> None:
         super().__init__(elsewhere.function, learner, children)
         self._unpack = elsewhere.unpack
-        self.unheard: list[Any] = []
         its_items, self._items = Pipe(duplex=False)
         self._results, its_results = Pipe(duplex=False)
         _enlarge(self._items)
@@ -179,10 +178,15 @@ class _Child(_Here[_Item, _Result]):
         return self._left
 
     def begin(self, item: _Item) -> None:
-        with _telling_death():
-            self._items.send((item, self.unheard))
-        self.unheard = []
+        self._send("item", item)
         self._left += 1
+
+    def hear(self, news: Any) -> None:
+        self._send("news", news)
+
+    def _send(self, kind: Literal["item", "news"], what: Any) -> None:
+        with _telling_death():
+            self._items.send((kind, what))
 
     def ready(self) -> bool:
         while self._left and self._results.poll():
@@ -247,13 +251,13 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()  # else the collector would write to all that was forked, and so copy it
-    waiting: SimpleQueue[Any] = SimpleQueue()
+    waiting: dict[str, SimpleQueue[Any]] = {"item": SimpleQueue(), "news": SimpleQueue()}
     threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
     learner.news()  # from now on
     while True:
-        item, unheard = waiting.get()
-        for news in unheard:
-            learner.learn(news)
+        item = waiting["item"].get()
+        while not waiting["news"].empty():
+            learner.learn(waiting["news"].get())
         result, error = _outcome(function, item)
         if error:
             error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
@@ -265,10 +269,11 @@ def _serve(
             results.send((None, untold, None))
 
 
-def _take(items: "Connection[Any, Any]", waiting: "SimpleQueue[Any]") -> None:
-    """Take items as they come, and end with the parent, even one that was killed."""
+def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]") -> None:
+    """Take items and news as they come, and end with the parent, even one that was killed."""
     try:
         while True:
-            waiting.put(items.recv())
+            kind, what = items.recv()
+            waiting[kind].put(what)
     finally:
         os._exit(1)
