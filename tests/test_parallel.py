@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from array import array
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
+from gqvae.packed import pack
 from gqvae.parallel import map_in_processes
 
 HERE = os.getpid()
@@ -55,8 +55,8 @@ def ids_of(texts: list[str]) -> list[list[int]]:
     return [[*map(ord, text)] for text in texts]
 
 
-def arrays_of(texts: list[str]) -> "list[array[int]]":
-    return [array("I", map(ord, text)) for text in texts]
+def packed_of(texts: list[str]) -> list[bytes]:
+    return [pack(map(ord, text)) for text in texts]
 
 
 class Notes:
@@ -162,7 +162,7 @@ def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.Mon
     if without_numpy:
         monkeypatch.setattr("gqvae.packed.find_spec", lambda _: None)
     texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
-    found = encode_in_processes(ids_of, arrays_of, texts, 2)
+    found = encode_in_processes(packed_of, texts, 2)
     assert found == ids_of(texts)
     assert {type(id_) for ids in found for id_ in ids} == {int}
 

@@ -1,8 +1,6 @@
 """Texts in groups, to be encoded at once, here or in other processes."""
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -29,20 +27,16 @@ def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
 
 
 def encode_in_processes(
-    to_lists: Callable[[list[_Text]], list[list[int]]],
-    to_arrays: Callable[[list[_Text]], Iterable["array[int]"]],
+    to_packed: Callable[[list[_Text]], list[bytes]],
     texts: Iterable[_Text],
     workers: int,
     learner: Learner | None = None,
 ) -> list[list[int]]:
-    """`to_lists(list(texts))`, shared out over `workers` processes.
+    """The ids of all texts, shared out over `workers` processes. to_packed: gives them packed; must be picklable."""
 
-    Others than this one do `to_arrays`, which must be picklable and give the same ids: their bytes travel faster.
-    """
-    elsewhere = Elsewhere(partial(_packed, to_arrays), unpack_each)
-    encoded = map_in_processes(to_lists, groups(texts, _GROUP_CHARACTERS), workers, elsewhere, learner)
+    def here(group: list[_Text]) -> list[list[int]]:
+        return unpack_each(to_packed(group))
+
+    elsewhere = Elsewhere(to_packed, unpack_each)  # what is packed travels fast
+    encoded = map_in_processes(here, groups(texts, _GROUP_CHARACTERS), workers, elsewhere, learner)
     return list(chain.from_iterable(encoded))
-
-
-def _packed(to_arrays: Callable[[list[_Text]], Iterable["array[int]"]], texts: list[_Text]) -> list[bytes]:
-    return [ids.tobytes() for ids in to_arrays(texts)]

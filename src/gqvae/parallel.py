@@ -64,7 +64,7 @@ def map_in_processes(
     The first item is done here, before any process starts: often there is no other, and what it leaves in memory
     (tables, frequent words) is there in processes that are forked. No more than four items a process are read ahead.
     What others do, `function` if `elsewhere` does not say otherwise, is sent once to each process, items and results
-    travel, so all must be picklable. With them goes what the `learner` in one process has found out to those in others.
+    travel, so all must be picklable. So does, as soon as it is known, what the `learner` in one process has found out.
 
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """

@@ -26,13 +26,14 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
-from gqvae.packed import unpack, unpack_each
+from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
 from gqvae.vocabulary import Vocabulary
 
 SpecialNames = Literal["all"] | Collection[str]
+_SpecialRules = tuple[frozenset[str], list[str]]
 
 
 class Tokenizer:
@@ -110,8 +111,7 @@ class Tokenizer:
                 surrogate.
         """
         allowed, refused = self._special_rules(allowed_special, disallowed_special)
-        decoded = _as_text(text, refused)
-        return self._encode_with_specials(decoded, allowed) if allowed else unpack(self._encoder.packed(decoded))
+        return unpack(self._packed(_as_text(text, refused), allowed))
 
     def encode_batch(
         self,
@@ -122,15 +122,10 @@ class Tokenizer:
         disallowed_special: SpecialNames = (),
     ) -> list[list[int]]:
         """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
+        rules = self._special_rules(allowed_special, disallowed_special)
         if workers > 1:
-            special: Any = {"allowed_special": allowed_special, "disallowed_special": disallowed_special}
-            ways = partial(self.encode_batch, **special), partial(self.encode_to_arrays, **special)
-            return encode_in_processes(*ways, texts, workers, Found(self))
-        allowed, refused = self._special_rules(allowed_special, disallowed_special)
-        decoded = (_as_text(text, refused) for text in texts)
-        if allowed:
-            return [self._encode_with_specials(text, allowed) for text in decoded]
-        return list(chain.from_iterable(map(unpack_each, self._encoder.packed_groups(decoded))))
+            return encode_in_processes(partial(self._packed_list, rules=rules), texts, workers, Found(self))
+        return list(chain.from_iterable(map(unpack_each, self._packed_groups(texts, rules))))
 
     def encode_to_arrays(
         self,
@@ -140,11 +135,8 @@ class Tokenizer:
         disallowed_special: SpecialNames = (),
     ) -> Iterator["array[int]"]:
         """`encode` of every text, in order, as arrays of unsigned integers: faster than lists, and 4 bytes an id."""
-        allowed, refused = self._special_rules(allowed_special, disallowed_special)
-        decoded = (_as_text(text, refused) for text in texts)
-        if allowed:
-            return (array("I", self._encode_with_specials(text, allowed)) for text in decoded)
-        return (array("I", packed) for group in self._encoder.packed_groups(decoded) for packed in group)
+        groups = self._packed_groups(texts, self._special_rules(allowed_special, disallowed_special))
+        return (array("I", packed) for group in groups for packed in group)
 
     def encode_with_offsets(
         self,
@@ -238,19 +230,28 @@ class Tokenizer:
                 raise GqvaeError(f"{name!r} is not a special token of {self.name}; it has {list(known)}")
         return frozenset(names)
 
-    def _special_rules(self, allowed: SpecialNames, disallowed: SpecialNames) -> tuple[frozenset[str], list[str]]:
+    def _special_rules(self, allowed: SpecialNames, disallowed: SpecialNames) -> _SpecialRules:
         """The names that become their special id, and those that may not be in the text."""
         allow, refuse = self._special_names(allowed), self._special_names(disallowed)
         return allow, sorted(refuse - allow if disallowed == "all" else refuse)
 
-    def _encode_with_specials(self, text: str, allowed: frozenset[str]) -> list[int]:
-        ids: list[int] = []
-        for index, part in enumerate(_special_pattern(allowed).split(text)):
-            if index % 2:  # the pattern is one group, so every second part is a special token
-                ids.append(self.vocabulary.special_ids[part])
-            else:
-                ids.extend(unpack(self._encoder.packed(part)))
-        return ids
+    def _packed_groups(self, texts: Iterable[str | bytes], rules: _SpecialRules) -> Iterator[list[bytes]]:
+        """The ids of each text, packed, for some of them at a time."""
+        allowed, refused = rules
+        decoded = (_as_text(text, refused) for text in texts)
+        if allowed:
+            return ([self._packed(text, allowed)] for text in decoded)
+        return self._encoder.packed_groups(decoded)
+
+    def _packed_list(self, texts: Iterable[str | bytes], rules: _SpecialRules) -> list[bytes]:
+        return list(chain.from_iterable(self._packed_groups(texts, rules)))
+
+    def _packed(self, text: str, allowed: frozenset[str]) -> bytes:
+        if not allowed:
+            return self._encoder.packed(text)
+        ways = self._encoder.packed, lambda name: pack([self.vocabulary.special_ids[name]])
+        # the pattern is one group, so every second part is a special token
+        return b"".join(ways[index % 2](part) for index, part in enumerate(_special_pattern(allowed).split(text)))
 
     def _segment(self, pretokens: list[str]) -> list[bytes]:
         return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])

@@ -99,6 +99,7 @@ def _in_place(device: torch.device) -> bool:
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
+    """Of a tile whose first code is `start`."""
     count = min(count, logits.shape[1])
     if logits.device.type == "cpu" and torch.get_num_threads() <= FEW_THREADS:
         values, places = _one_by_one(logits, count)
@@ -114,9 +115,8 @@ def _one_by_one(logits: Tensor, count: int) -> Found:
     for rank in range(count):
         places[:, rank] = table.argmax(1)
         values[:, rank] = table[rows, places[:, rank]]
-        if count > 1:
-            table[rows, places[:, rank]] = -numpy.inf
-    for rank in reversed(range(count if count > 1 else 0)):
+        table[rows, places[:, rank]] = -numpy.inf
+    for rank in reversed(range(count)):
         table[rows, places[:, rank]] = values[:, rank]
     return torch.from_numpy(values), torch.from_numpy(places)
 
@@ -124,6 +124,10 @@ def _one_by_one(logits: Tensor, count: int) -> Found:
 def _in_best_blocks(start: int, logits: Tensor, count: int) -> Found:
     """They lie in the blocks with the largest maxima."""
     blocks = logits.view(len(logits), logits.shape[1] // BLOCK, BLOCK)
+    if count == 1:
+        value, block = blocks.amax(-1).max(-1)
+        place = blocks[torch.arange(len(blocks), device=blocks.device), block].max(-1).indices
+        return value[:, None], (start + block * BLOCK + place)[:, None]
     if blocks.shape[1] < 8 * count:
         values, places = logits.topk(count)
         return values, places + start
