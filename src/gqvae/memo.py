@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
-_STRETCH = 256
+_STRETCH = 256  # values looked at together for what is missing
 MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 
 Value = TypeVar("Value", bound=Sequence[Any])
