@@ -56,6 +56,9 @@ def test_the_last_cut_is_one_whatever_comes_before(pattern: str) -> None:
 @given(texts=st.lists(st.one_of(st.text(min_size=1), st.text(MORE + KINDS["gpt2"], min_size=1)), min_size=1))
 def test_other_texts_are_cut_where_the_pattern_cuts(pattern: str, texts: list[str]) -> None:
     check(texts, pattern)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gqvae.boundaries._BLOCK", 5)
+        check(texts, pattern)
 
 
 def check(texts: list[str], pattern: str) -> None:

@@ -21,6 +21,7 @@ TRAINING = TORCH | set(TRAINS)
 # Each stage may know the ones before it, never the ones after.
 ORDER = [
     "gqvae.errors",
+    "gqvae.arrow",
     "gqvae.machine",
     "gqvae.files",
     "gqvae.cluster",
@@ -36,6 +37,9 @@ ORDER = [
     "gqvae.automaton",
     "gqvae.lockstep",
     "gqvae.segmentation",
+    "gqvae.words",
+    "gqvae.columns",
+    "gqvae.encoder",
     "gqvae.tokenizer",
     "gqvae.shards",
     "gqvae.encoding",
@@ -102,6 +106,21 @@ def test_import_gqvae_loads_nothing_heavy() -> None:
 
 def test_a_tokenizer_needs_nothing_heavy() -> None:
     assert not loaded_by("import gqvae; gqvae.load, gqvae.Tokenizer, gqvae.Vocabulary") & HEAVY
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import gqvae; gqvae.load('tinystories-1024').encode(' a word' * 50_000)",
+        "from gqvae.pretokens import count_pretokens; count_pretokens(['a word'], pattern='gpt2', window=16)",
+    ],
+)
+def test_arrow_does_not_bring_pandas(statement: str) -> None:
+    """Which takes longer to load than all else that these do."""
+    pytest.importorskip("pandas")
+    loaded = loaded_by(statement)
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["encode", "--help"], ["train", "--help"]])

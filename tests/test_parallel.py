@@ -157,12 +157,11 @@ def test_processes_need_not_be_forked() -> None:
 
 @pytest.mark.parametrize("without_numpy", [False, True])
 def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.grouped._GROUP_CHARACTERS", 10)
     monkeypatch.setattr("gqvae.packed._MANY", 1)
     if without_numpy:
         monkeypatch.setattr("gqvae.packed.find_spec", lambda _: None)
     texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
-    found = encode_in_processes(packed_of, texts, 2)
+    found = encode_in_processes(packed_of, texts, 2, 10)
     assert found == ids_of(texts)
     assert {type(id_) for ids in found for id_ in ids} == {int}
 

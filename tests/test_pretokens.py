@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splitting import AWKWARD, NAMES, texts
 
+from gqvae.arrow import column
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.documents import LongDocument
 from gqvae.errors import GqvaeError
 from gqvae.pretokens import Counting, PretokenTable, count_pretokens, cut, split
 from gqvae.pretokens.pieces import Counts
+from gqvae.pretokens.ranking import ranking
 from gqvae.pretokens.tally import LEAST_MEMORY, MEMORY, Tally
 
 
@@ -40,6 +42,19 @@ def test_count_equals_counting_one_by_one(pattern: str, documents: list[str], wi
     assert table.total_count == sum(twin.values())
     assert table.total_bytes == table.provenance["bytes"] == sum(len(text.encode()) for text in documents)
     assert table.provenance["documents"] == len(documents)
+
+
+@given(
+    st.dictionaries(
+        st.one_of(st.binary(min_size=1, max_size=4), st.text("a\0b", min_size=7, max_size=18).map(str.encode)),
+        st.one_of(st.integers(1, 3), st.sampled_from([65_534, 65_535, 65_536, 1 << 40])),
+        max_size=40,
+    )
+)
+def test_ranking_is_by_counts_then_bytes(counts: dict[bytes, int]) -> None:
+    found = Counts(column(list(counts)), numpy.array(list(counts.values()), numpy.int64))
+    pieces = list(counts)
+    assert [pieces[place] for place in ranking(found)] == sorted(pieces, key=lambda piece: (-counts[piece], piece))
 
 
 @settings(deadline=None)

@@ -4,22 +4,18 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import TEXT, toy
 
-from gqvae import memo
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
-from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
-from gqvae.packed import unpack
-from gqvae.patterns import PATTERNS, split
-from gqvae.tokenizer import Found, Tokenizer, character_offsets
+from gqvae.patterns import PATTERNS
+from gqvae.tokenizer import Tokenizer, character_offsets
 from gqvae.vocabulary import Vocabulary
 
 END = "<|endoftext|>"
 TOYS = {pattern: toy(pattern) for pattern in PATTERNS}
-SPACES = st.text(alphabet="ab1'.\u0301 \t\n\r\x0b\x1c\x1f\x85\u00a0\u2028\u3000", max_size=30)
 each_pattern = pytest.mark.parametrize("tokenizer", TOYS.values(), ids=list(TOYS))
 
 
@@ -87,97 +83,6 @@ def test_long_repetition_is_quick_and_lossless(pattern: str, unit: str) -> None:
     assert tokenizer.decode(ids) == text
 
 
-# Pretokens and memos
-
-
-@each_pattern
-@given(st.one_of(SPACES, st.text()))
-@settings(max_examples=300)
-def test_cutting_at_words_gives_the_pattern_s_pretokens(tokenizer: Tokenizer, text: str) -> None:
-    pieces = [piece.decode() for piece in split(text, tokenizer.pattern)]
-    expected = unpack(b"".join(tokenizer._segment(pieces)))
-    assert tokenizer.encode(text) == expected
-
-
-@each_pattern
-def test_blocks_of_text_change_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = TEXT * 3 + "".join(AWKWARD_TEXT)
-    expected = tokenizer.encode(text)
-    for block in (1, 10, 100, 1000):
-        monkeypatch.setattr(tokenizer._encoder, "_block", block)
-        assert tokenizer.encode(text) == expected
-
-
-@each_pattern
-def test_arrays_hold_the_same_ids(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: list[str | bytes] = [TEXT * 3, "", b"\xff \xfe", *AWKWARD_TEXT, TEXT]
-    expected = [tokenizer.encode(text) for text in texts]
-    assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
-    for block in (1, 50):
-        monkeypatch.setattr(tokenizer._encoder, "_block", block)
-        assert [list(ids) for ids in tokenizer.encode_to_arrays(texts)] == expected
-
-
-def test_arrays_hold_special_ids_where_allowed() -> None:
-    text = f"a{END}b"
-    (plain,), (special,) = SPECIAL.encode_to_arrays([text]), SPECIAL.encode_to_arrays([text], allowed_special="all")
-    assert list(plain) == SPECIAL.encode(text) != list(special) == SPECIAL.encode(text, allowed_special="all")
-    with pytest.raises(GqvaeError, match="holds the special token"):
-        list(SPECIAL.encode_to_arrays([text], disallowed_special="all"))
-
-
-def test_small_memos_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = toy().encode(TEXT)
-    monkeypatch.setattr(memo, "MEMO_ENTRIES", 3)
-    monkeypatch.setattr(memo, "MEMO_KEY", 4)
-    tokenizer = toy()
-    assert tokenizer.encode(TEXT) == expected
-    assert len(tokenizer._encoder._words) <= 3
-    assert max(map(len, tokenizer._encoder._pretokens)) <= 4
-
-
-def test_what_a_copy_found_need_not_be_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    text, tokenizer, other = " once there was a once", toy(), toy()
-    found = Found(tokenizer)
-    assert found.news() is None
-    expected = tokenizer.encode(text)
-    Found(other).learn(found.news() or {})
-    assert found.news() is None
-    monkeypatch.setattr(Encoder, "_of_words", lambda *_: pytest.fail("found again"))
-    assert other.encode(text) == expected
-    assert [ids.tolist() for ids in other.encode_to_arrays([text])] == [expected]
-
-
-def test_too_much_news_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memo, "MOST_NEWS", 2)
-    doubled = memo.Memo(lambda keys: [(len(key), len(key)) for key in keys])
-    doubled.news()
-    doubled.values_of(["a", "bb", "ccc"])
-    assert doubled.news() is None
-    doubled.values_of(["d"])
-    assert doubled.news() == {"d": (1, 1)}
-
-
-def test_a_full_memo_tells_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memo, "MEMO_ENTRIES", 3)
-    doubled = memo.Memo(lambda keys: [(len(key), len(key)) for key in keys])
-    assert doubled.news() is None
-    doubled.values_of(["a", "bb"])
-    assert doubled.news() == {"a": (1, 1), "bb": (2, 2)}
-    doubled.values_of(["ccc", "dddd"])
-    assert doubled.news() is None
-    doubled.learn({"e": (1, 1)})
-    assert doubled["e"] == (1, 1)
-    assert len(doubled) <= 3
-    doubled.values_of(["f"])
-    assert doubled.news() is None
-    doubled.quiet()
-    doubled.values_of(["g"])
-    assert doubled.news() is None
-    doubled.values_of(["h"])
-    assert doubled.news() == {"h": (1, 1)}
-
-
 # Special tokens
 
 SPECIAL = toy(specials=(END, "<|pad|>", "<|pad|>x"))
@@ -191,6 +96,14 @@ def test_special_text_is_ordinary_unless_allowed() -> None:
     assert ids == [*SPECIAL.encode("a"), special, *SPECIAL.encode("b")]
     assert SPECIAL.encode(f"a{END}b".encode(), allowed_special="all") == ids
     assert SPECIAL.decode(ids) == f"a{END}b"
+
+
+def test_arrays_hold_special_ids_where_allowed() -> None:
+    text = f"a{END}b"
+    (plain,), (special,) = SPECIAL.encode_to_arrays([text]), SPECIAL.encode_to_arrays([text], allowed_special="all")
+    assert list(plain) == SPECIAL.encode(text) != list(special) == SPECIAL.encode(text, allowed_special="all")
+    with pytest.raises(GqvaeError, match="holds the special token"):
+        list(SPECIAL.encode_to_arrays([text], disallowed_special="all"))
 
 
 def test_the_longest_special_token_wins() -> None:

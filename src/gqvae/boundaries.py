@@ -9,7 +9,7 @@ all short texts of all kinds.
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import regex
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Places = Sequence[int] | Numbers
 
 _POINTS = 0x110000
+_NEWER_END = 0x40000  # `NEWER` has nothing from here on
 
 # The kinds of characters, one letter each. In patterns of words:
 # L letter, N number, _ the space, R line end, S other white space, A apostrophe, O all else.
@@ -36,6 +37,7 @@ _START = "^"  # before the first character of a text
 
 _ASCII, _FOLLOWING = bytes(range(0x80)), bytes(range(0x80, 0xC0))  # the bytes of UTF-8 within a character
 _OTHER = 0xFF  # what a table says of what it does not hold
+_BLOCK = 1 << 17  # bytes of texts that are cut at once: with all that is made of them they fit into a cache
 _SLICE = 1 << 15  # characters whose code points fit, three times over, into a processor's cache
 _SELDOM = 8  # where no more than one in so many bytes is within a character, other characters are looked up alone
 
@@ -128,8 +130,22 @@ class Boundaries:
         """
         import numpy
 
-        kinds, places = self._characters(texts)
         firsts: Numbers = numpy.asarray(starts, numpy.int64)
+        blocks = numpy.unique(firsts.searchsorted(range(0, len(texts), _BLOCK)))  # the first text of each
+        bounds = firsts[blocks[blocks < len(firsts)]].tolist()
+        cuts, uncertain, count = [], [], 0
+        for begin, end in pairwise([*bounds, len(texts)]):
+            inside = firsts[slice(*firsts.searchsorted((begin, end)))]
+            of_block, open_ = self._parts(texts[begin:end], inside - begin)
+            cuts.append(begin + of_block)
+            uncertain.append(count + open_)
+            count += len(of_block)
+        return numpy.concatenate(cuts), numpy.concatenate(uncertain)
+
+    def _parts(self, texts: bytes, firsts: "Numbers") -> "tuple[Numbers, Numbers]":
+        import numpy
+
+        kinds, places = self._characters(texts)
         if places is not None:
             firsts = places.searchsorted(firsts)
         pairs = kinds[:-1] * numpy.uint8(8) + kinds[1:]
@@ -249,7 +265,8 @@ def _kinds(kinds: tuple[tuple[str, str], ...]) -> "Kinds":
     """The kind of every code point: the number of the last expression that matches it."""
     import numpy
 
-    points = NEWER.sub("\ufdd0", "".join(map(chr, range(_POINTS))))
+    points = numpy.arange(_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    points = NEWER.sub("\ufdd0", points[:_NEWER_END]) + points[_NEWER_END:]
     table = numpy.zeros(_POINTS, numpy.uint8)
     for number, (_, expression) in enumerate(kinds):
         for start, end in _runs(expression, points):

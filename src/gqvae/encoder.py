@@ -1,71 +1,78 @@
-"""Text to ids, mostly by look-up.
-
-Text is cut into pretokens by a pattern, and the ids of a pretoken are a pure function of it. So are those of a word
-with the space before it, where a pretoken surely begins. Text repeats itself, so both are memoised: most of the time,
-encoding is one look-up a word. What is new in a block of text is found first and computed at once: the pattern runs
-over all new words together.
-"""
+"""Text to ids, mostly by look-up: a word at a time, or, where there is much text and Arrow is installed, by columns."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, compress, islice
+from importlib.util import find_spec
+from itertools import chain
 
+from gqvae.columns import Columns
 from gqvae.grouped import groups
-from gqvae.memo import Memo
-from gqvae.packed import slices
-from gqvae.patterns import WORD_START, begins_at_words, split_text, text_blocks
+from gqvae.patterns import begins_at_words, text_blocks
+from gqvae.words import Words
 
-# Characters cut into keys at once: many enough to compute new ones together, few enough for a processor's caches.
-_BLOCK = 1 << 17
-_BLOCK_ACROSS_WORDS = 1 << 19  # sentences are fewer
+_GROUP = 1 << 20  # characters: the more, the less it takes to look up known parts, until caches are too small
+_GROUP_OF_WORDS = 1 << 18
+_BLOCK = 1 << 17  # characters of a part of a long text
+_MUCH = 1 << 18  # less is not worth it
+
+_News = tuple[dict[str, bytes] | None, dict[bytes, bytes] | None]  # of words, of columns
 
 
 class Encoder:
     """The ids (`gqvae.packed`) of texts, whose surrogates, if any, are the escapes of bytes that are not UTF-8.
+
+    Several threads may use it.
 
     Args:
         pattern: a name in `gqvae.patterns.PATTERNS`.
         segment: the ids of each of many distinct pretokens.
     """
 
-    def __init__(self, pattern: str, segment: Callable[[list[str]], list[bytes]]) -> None:
-        self._pattern, self._at_words = pattern, begins_at_words(pattern)
-        self._block = _BLOCK if self._at_words else _BLOCK_ACROSS_WORDS
-        self._pretokens: Memo[bytes] = Memo(segment)
-        self._words: Memo[bytes] = Memo(self._of_words)
-        self.keys = self._words if self._at_words else self._pretokens
-        """What texts are cut into, and its ids."""
+    def __init__(self, pattern: str, segment: Callable[[list[bytes]], list[bytes]]) -> None:
+        self._pattern = pattern
+        self._words, self._columns = Words(pattern, segment), Columns(pattern, segment)
+        self._by_columns = begins_at_words(pattern) and bool(find_spec("numpy") and find_spec("pyarrow"))
+        self.group = _GROUP if self._by_columns else _GROUP_OF_WORDS
+        """Characters of texts that are best encoded at once."""
 
     def packed(self, text: str) -> bytes:
         """The ids of a text."""
-        if len(text) <= self._block:
-            return self._of_block(text)
-        return b"".join(map(self._of_block, text_blocks(text, self._pattern, self._block)))
+        if len(text) < _MUCH or not self._by_columns:
+            return self._words.packed(text)
+        blocks = groups(text_blocks(text, self._pattern, _BLOCK), self.group)
+        return b"".join(chain.from_iterable(map(self._of_group, blocks)))
 
     def packed_groups(self, texts: Iterable[str]) -> Iterator[list[bytes]]:
         """The ids of each text, for some of them at a time."""
-        for group in groups(texts, self._block):
-            yield self._of_each(group) if len(group) > 1 else [self.packed(group[0])]
+        if not self._by_columns:
+            yield from self._words.packed_groups(texts)
+            return
+        for group in groups(texts, self.group):
+            *others, last = group
+            if len(last) > self.group:
+                yield [*self._of_group(others), self.packed(last)]
+            else:
+                yield self._of_group(group)
 
-    def _of_block(self, text: str) -> bytes:
-        first, keys = self._cut(text)
-        return first + b"".join(self.keys.values_of(keys))
+    def _of_group(self, texts: list[str]) -> list[bytes]:
+        if self._by_columns and sum(map(len, texts)) >= _MUCH:
+            try:
+                return self._columns.packed(list(map(str.encode, texts)))
+            except UnicodeEncodeError:  # bytes that are not UTF-8
+                pass
+        return list(chain.from_iterable(self._words.packed_groups(texts)))
 
-    def _of_each(self, texts: list[str]) -> list[bytes]:
-        cut = list(map(self._cut, texts))
-        values = iter(self.keys.values_of([key for _, keys in cut for key in keys]))
-        return [b"".join([first, *islice(values, len(keys))]) for first, keys in cut]
+    def news(self) -> _News | None:
+        """See `gqvae.parallel.Learner`."""
+        of_words, of_columns = self._words.keys.news.taken(), self._columns.news.taken()
+        return (of_words, of_columns) if of_words or of_columns else None
 
-    def _cut(self, text: str) -> tuple[bytes, list[str]]:
-        """The ids of what stands before the first word, and the words; or none, and the pretokens."""
-        if not self._at_words:
-            return b"", split_text(text, self._pattern)
-        first, *words = WORD_START.split(text)
-        return b"".join(self._pretokens.values_of(split_text(first, self._pattern))), words
+    def learn(self, news: _News) -> None:
+        of_words, of_columns = news
+        if of_words:
+            self._words.keys.learn(of_words)
+        if of_columns:
+            self._columns.learn(of_columns)
 
-    def _of_words(self, words: list[str]) -> list[bytes]:
-        """The ids of each word, with a space before it. A pretoken begins there, so all are split at once."""
-        pieces = split_text(" ".join(["", *words]), self._pattern)
-        values = self._pretokens.values_of(pieces)
-        word_ends = set(accumulate(map((1).__add__, map(len, words))))
-        ends_word = map(word_ends.__contains__, accumulate(map(len, pieces)))
-        return slices(b"".join(values), compress(accumulate(map(len, values)), ends_word))
+    def quiet(self) -> None:
+        self._words.keys.news.quiet()
+        self._columns.news.quiet()

@@ -6,7 +6,7 @@ the work was shared out, and whether or not it was interrupted:
 - a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone; but no more than
   2^23, as their offsets are held in memory;
 - it therefore has at most that many tokens, and ends of documents;
-- its documents travel in batches of about half a megabyte, whose ids any `map` that keeps the order may compute.
+- its documents travel in batches of about a megabyte, whose ids any `map` that keeps the order may compute.
 """
 
 from array import array
@@ -33,7 +33,7 @@ SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
 PROCESS = 350_000_000
 """Bytes of memory that a process takes at most, with a document of a few megabytes."""
-_BATCH_BYTES = 1 << 19  # with its ids it fits into a pipe between processes
+_BATCH_BYTES = 1 << 20
 _MOST_DOCUMENTS = 1 << 23  # of a shard
 _MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
 

@@ -9,8 +9,6 @@ from gqvae.parallel import Elsewhere, Learner, map_in_processes
 
 _Text = TypeVar("_Text", bound=str | bytes)
 
-_GROUP_CHARACTERS = 1 << 18  # large enough to hide the cost of sending, small enough to share out evenly
-
 
 def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
     """Texts that follow each other, until they have `size` characters together."""
@@ -30,13 +28,19 @@ def encode_in_processes(
     to_packed: Callable[[list[_Text]], list[bytes]],
     texts: Iterable[_Text],
     workers: int,
+    size: int,
     learner: Learner | None = None,
 ) -> list[list[int]]:
-    """The ids of all texts, shared out over `workers` processes. to_packed: gives them packed; must be picklable."""
+    """The ids of all texts, shared out over `workers` processes.
+
+    Args:
+        to_packed: gives them packed; must be picklable.
+        size: characters of the texts that are given to a process at once.
+    """
 
     def here(group: list[_Text]) -> list[list[int]]:
         return unpack_each(to_packed(group))
 
     elsewhere = Elsewhere(to_packed, unpack_each)  # what is packed travels fast
-    encoded = map_in_processes(here, groups(texts, _GROUP_CHARACTERS), workers, elsewhere, learner)
+    encoded = map_in_processes(here, groups(texts, size), workers, elsewhere, learner)
     return list(chain.from_iterable(encoded))

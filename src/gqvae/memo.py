@@ -2,14 +2,42 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo
 MEMO_KEY = 64  # longer strings seldom come twice
 _STRETCH = 256  # values looked at together for what is missing
 MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
 
+Key = TypeVar("Key", str, bytes)
 Value = TypeVar("Value", bound=Sequence[Any])
+
+
+class News(Generic[Key, Value]):
+    """What one process finds out, for others: of interest from when it is first asked for to `quiet`."""
+
+    def __init__(self) -> None:
+        self._found: dict[Key, Value] | None = None
+        self._ended = False
+
+    def add(self, found: dict[Key, Value]) -> None:
+        if (news := self._found) is not None:
+            news.update(found)
+
+    def taken(self) -> dict[Key, Value] | None:
+        """What was added since this was last asked for; None if it is nothing or too much, or after `end`."""
+        news = self._found
+        if not self._ended:
+            self._found = {}
+        return news if news and len(news) <= MOST_NEWS else None
+
+    def end(self) -> None:
+        """So much is new that telling it would not pay."""
+        self._found, self._ended = None, True
+
+    def quiet(self) -> None:
+        """No more is asked for."""
+        self._found, self._ended = None, False
 
 
 class Memo(dict[str, Value]):
@@ -20,20 +48,8 @@ class Memo(dict[str, Value]):
 
     def __init__(self, compute: Callable[[list[str]], Iterable[Value]]) -> None:
         self._compute = compute
-        self._news: dict[str, Value] | None = None  # of interest between `news` and `quiet`
-        self._full = False
-
-    def news(self) -> dict[str, Value] | None:
-        """What was computed and kept since this was last asked for; None if it is nothing or too much, or it was full
-        once: of text that does not repeat itself, little would help others."""
-        news = self._news
-        if not self._full:
-            self._news = {}
-        return news if news and len(news) <= MOST_NEWS else None
-
-    def quiet(self) -> None:
-        """No more news is asked for."""
-        self._news, self._full = None, False
+        self.news: News[str, Value] = News()
+        """What it computes and keeps."""
 
     def learn(self, news: dict[str, Value]) -> None:
         """Keep what another has computed."""
@@ -62,13 +78,12 @@ class Memo(dict[str, Value]):
             new = dict(islice(short, MEMO_ENTRIES))
         self._make_room(len(new))
         self.update(new)
-        if (news := self._news) is not None:
-            news.update(new)
+        self.news.add(new)
 
     def _make_room(self, count: int) -> None:
         if len(self) + count > MEMO_ENTRIES:
             self.clear()
-            self._news, self._full = None, True  # so much is new that telling it would not pay
+            self.news.end()
 
 
 def _missing(found: Sequence[Any]) -> Iterator[int]:

@@ -252,7 +252,9 @@ def _serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()  # else the collector would write to all that was forked, and so copy it
     waiting: dict[str, SimpleQueue[Any]] = {"item": SimpleQueue(), "news": SimpleQueue()}
+    done: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
+    threading.Thread(target=_give, args=(results, done), daemon=True).start()
     learner.news()  # from now on
     while True:
         item = waiting["item"].get()
@@ -261,12 +263,7 @@ def _serve(
         result, error = _outcome(function, item)
         if error:
             error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
-        try:
-            results.send((result, error, learner.news()))
-        except BrokenPipeError:  # nobody waits for it
-            os._exit(1)
-        except Exception as untold:  # cannot be pickled
-            results.send((None, untold, None))
+        done.put((result, error, learner.news()))
 
 
 def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]") -> None:
@@ -277,3 +274,15 @@ def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]")
             waiting[kind].put(what)
     finally:
         os._exit(1)
+
+
+def _give(results: "Connection[Any, Any]", done: "SimpleQueue[Any]") -> None:
+    """Send outcomes while the next item is worked on, however late they are asked for."""
+    while True:
+        outcome = done.get()
+        try:
+            results.send(outcome)
+        except BrokenPipeError:  # nobody waits for it
+            os._exit(1)
+        except Exception as untold:  # cannot be pickled
+            results.send((None, untold, None))

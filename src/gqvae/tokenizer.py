@@ -26,7 +26,7 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
-from gqvae.packed import pack, unpack, unpack_each
+from gqvae.packed import pack, unpack, unpack_each, without_collection
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
@@ -66,7 +66,7 @@ class Tokenizer:
         self.pattern = pattern
         self.name = checked_name(name)
         self.provenance = checked_provenance({} if provenance is None else provenance)
-        self._encoder = Encoder(pattern, self._segment)
+        self._encoder = Encoder(pattern, lambda pieces: self._segmenter.segment(pieces))
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, pattern={self.pattern!r}, vocab_size={self.vocab_size})"
@@ -123,9 +123,11 @@ class Tokenizer:
     ) -> list[list[int]]:
         """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
         rules = self._special_rules(allowed_special, disallowed_special)
-        if workers > 1:
-            return encode_in_processes(partial(self._packed_list, rules=rules), texts, workers, Found(self))
-        return list(chain.from_iterable(map(unpack_each, self._packed_groups(texts, rules))))
+        with without_collection():
+            if workers > 1:
+                to_packed = partial(self._packed_list, rules=rules)
+                return encode_in_processes(to_packed, texts, workers, self._encoder.group, Found(self))
+            return list(chain.from_iterable(map(unpack_each, self._packed_groups(texts, rules))))
 
     def encode_to_arrays(
         self,
@@ -253,9 +255,6 @@ class Tokenizer:
         # the pattern is one group, so every second part is a special token
         return b"".join(ways[index % 2](part) for index, part in enumerate(_special_pattern(allowed).split(text)))
 
-    def _segment(self, pretokens: list[str]) -> list[bytes]:
-        return self._segmenter.segment([pretoken.encode("utf-8", "surrogateescape") for pretoken in pretokens])
-
 
 class Found:
     """What a tokenizer finds out, for its copies in other processes (a `gqvae.parallel.Learner`)."""
@@ -263,14 +262,14 @@ class Found:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def news(self) -> dict[str, bytes] | None:
-        return self._tokenizer._encoder.keys.news()
+    def news(self) -> Any:
+        return self._tokenizer._encoder.news()
 
-    def learn(self, news: dict[str, bytes]) -> None:
-        self._tokenizer._encoder.keys.learn(news)
+    def learn(self, news: Any) -> None:
+        self._tokenizer._encoder.learn(news)
 
     def quiet(self) -> None:
-        self._tokenizer._encoder.keys.quiet()
+        self._tokenizer._encoder.quiet()
 
 
 def load(name: str | Path) -> Tokenizer:

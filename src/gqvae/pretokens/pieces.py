@@ -3,6 +3,7 @@
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from gqvae.arrow import column, numbers, strings, where
 from gqvae.boundaries import boundaries
 from gqvae.patterns import cut, split_each
 
@@ -25,14 +26,12 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     Arrow cuts and counts the text at all boundaries that a few characters tell; what is left uncertain, or too long,
     the pattern splits, each distinct part once.
     """
-    import pyarrow
-
     found, uncertain = _counted(b"".join(blocks), [0, *accumulate(map(len, blocks))], pattern)
     settled = ~uncertain & (_lengths(found.pieces) <= window)
     if settled.all():
         return found
-    certain = Counts(found.pieces.filter(pyarrow.array(settled)), found.counts[settled])
-    rest = Counts(found.pieces.filter(pyarrow.array(~settled)), found.counts[~settled])
+    certain = Counts(where(found.pieces, settled), found.counts[settled])
+    rest = Counts(where(found.pieces, ~settled), found.counts[~settled])
     return _joined(certain, *_split(rest, pattern, window))
 
 
@@ -42,40 +41,34 @@ def _counted(data: bytes, bounds: list[int], pattern: str) -> "tuple[Counts, NDA
     bounds: the starts of its blocks, and its end.
     """
     import numpy
-    import pyarrow
 
     starts = numpy.array(bounds[:-1], numpy.int64)
     open_ = numpy.empty(0, numpy.int64)
     if known := boundaries(pattern):
         starts, open_ = known.parts(data, starts)
-    offsets = numpy.append(starts, len(data))
-    buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(data)]
-    parts = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(offsets) - 1, buffers).dictionary_encode()
-    numbers = parts.indices.to_numpy()
+    parts = strings(data, starts).dictionary_encode()
+    indices = numbers(parts.indices)
     uncertain = numpy.zeros(len(parts.dictionary), bool)
-    uncertain[numbers[open_]] = True
-    return Counts(parts.dictionary, numpy.bincount(numbers)), uncertain
+    uncertain[indices[open_]] = True
+    return Counts(parts.dictionary, numpy.bincount(indices)), uncertain
 
 
 def _lengths(pieces: "pyarrow.LargeBinaryArray") -> "NDArray[numpy.int64]":
     import pyarrow.compute
 
-    lengths: NDArray[numpy.int64] = pyarrow.compute.binary_length(pieces).to_numpy()
-    return lengths
+    return numbers(pyarrow.compute.binary_length(pieces))
 
 
 def _split(parts: Counts, pattern: str, window: int) -> tuple[Counts, Counts]:
     """What the pattern makes of each part: pieces of at most `window` bytes, and what longer ones are cut into."""
-    import pyarrow
-
-    found = split_each(parts.pieces.cast(pyarrow.large_string()).to_pylist(), pattern)
+    found = split_each([part.decode() for part in parts.pieces.to_pylist()], pattern)
     counts = parts.counts.repeat(list(map(len, found)))
-    pieces = pyarrow.array(list(chain.from_iterable(found)), pyarrow.large_string()).cast(pyarrow.large_binary())
+    pieces = column([piece.encode() for piece in chain.from_iterable(found)])
     long = _lengths(pieces) > window
-    cuts = [cut(piece, window) for piece in pieces.filter(pyarrow.array(long)).to_pylist()]
-    shortened = pyarrow.array(list(chain.from_iterable(cuts)), pyarrow.large_binary())
+    cuts = [cut(piece, window) for piece in where(pieces, long).to_pylist()]
+    shortened = column(list(chain.from_iterable(cuts)))
     return (
-        Counts(pieces.filter(pyarrow.array(~long)), counts[~long]),
+        Counts(where(pieces, ~long), counts[~long]),
         Counts(shortened, counts[long].repeat(list(map(len, cuts)))),
     )
 

@@ -6,6 +6,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gqvae.arrow import integers
 from gqvae.errors import GqvaeError
 from gqvae.pretokens.pieces import Counts
 from gqvae.pretokens.table import ROWS
@@ -49,7 +50,7 @@ class Spill:
         import pyarrow
 
         with _telling():
-            self._engine.register("spilled", pyarrow.table({"piece": found.pieces, "count": found.counts}))
+            self._engine.register("spilled", pyarrow.table({"piece": found.pieces, "count": integers(found.counts)}))
             self._engine.sql(_DEAL).write_parquet(str(self._dealt), partition_by=["dealt"], append=True)
             self._engine.unregister("spilled")
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gqvae.arrow import column, integers, numbers
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.patterns import PATTERNS, cut, split
@@ -45,7 +46,7 @@ class PretokenTable:
         pieces, counts = [], [numpy.empty(0, numpy.int64)]
         for part in rows:
             pieces += part["piece"].to_pylist()
-            counts.append(part["count"].to_numpy())
+            counts.append(numbers(part["count"]))
         return cls(pieces, numpy.concatenate(counts), pattern, window, provenance)
 
     @property
@@ -75,8 +76,7 @@ class PretokenTable:
         """Write Parquet: columns piece (binary) and count (int64); the rest as JSON in the metadata."""
         import pyarrow
 
-        counts = pyarrow.array(self.counts, pyarrow.int64())
-        rows = pyarrow.table({"piece": pyarrow.array(self.pieces, pyarrow.large_binary()), "count": counts})
+        rows = pyarrow.table({"piece": column(self.pieces), "count": integers(self.counts)})
         tables = (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
         write_table(path, tables, self.pattern, self.window, self.provenance)
 
@@ -87,9 +87,9 @@ class PretokenTable:
         import pyarrow.parquet
 
         try:
-            columns = pyarrow.parquet.read_table(path)
+            columns = pyarrow.parquet.ParquetFile(path).read()
             about = json.loads((columns.schema.metadata or {})[b"gqvae"])
-            pieces, counts = columns["piece"].to_pylist(), columns["count"].to_numpy()
+            pieces, counts = columns["piece"].to_pylist(), numbers(columns["count"])
             table = cls(pieces, counts, about["pattern"], about["window"], about["provenance"])
             table._check()
         except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:

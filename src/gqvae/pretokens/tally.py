@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gqvae import machine
+from gqvae.arrow import column, integers, numbers
 from gqvae.errors import GqvaeError
 from gqvae.files import scratch
 from gqvae.pretokens.pieces import Counts
+from gqvae.pretokens.ranking import ranking
 from gqvae.pretokens.spill import Spill
 from gqvae.pretokens.table import ROWS
 
@@ -96,10 +98,10 @@ class Tally:
 
         strings = pyarrow.chunked_array([part.pieces for part in self._parts], pyarrow.large_binary())
         encoded = strings.dictionary_encode().chunks
-        distinct = encoded[0].dictionary if encoded else pyarrow.array([], pyarrow.large_binary())
+        distinct = encoded[0].dictionary if encoded else column([])
         sums = numpy.zeros(len(distinct), numpy.int64)
         for chunk, part in zip(encoded, self._parts, strict=True):
-            numpy.add.at(sums, chunk.indices.to_numpy(), part.counts)
+            numpy.add.at(sums, numbers(chunk.indices), part.counts)
         self._parts, self._distinct = [Counts(distinct, sums)], len(distinct)
         self._waiting = self._bytes = 0
         if _size(self._parts[0]) > self._limit:
@@ -115,13 +117,11 @@ class Tally:
 
     def _rows_in_memory(self) -> "Iterator[pyarrow.Table]":
         import pyarrow
-        import pyarrow.compute
 
         (all_,) = self._parts
-        table = pyarrow.table({"piece": all_.pieces, "count": all_.counts})
-        order = pyarrow.compute.sort_indices(table, sort_keys=[("count", "descending"), ("piece", "ascending")])
+        table, order = pyarrow.table({"piece": all_.pieces, "count": integers(all_.counts)}), ranking(all_)
         for start in range(0, len(table), ROWS):
-            yield table.take(order[start : start + ROWS])
+            yield table.take(integers(order[start : start + ROWS]))
 
 
 def _default_memory() -> int:
