@@ -1,5 +1,7 @@
 """Look-up, a word at a time and by columns: the ids of the pattern's pretokens, whatever is remembered."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -31,6 +33,7 @@ def by(much: int) -> Iterator[None]:
     """A fixture would be one for all examples of hypothesis."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "_MUCH", much)
+        patched.setattr(encoder, "_WORTH_ARROW", 0)
         yield
 
 
@@ -61,6 +64,7 @@ def test_arrays_hold_the_ids_of_each(much: int, pattern: str, texts: list[str | 
 @each_way
 def test_sizes_of_blocks_and_groups_change_nothing(much: int, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", much)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     tokenizer = toy(pattern)
     texts: list[str | bytes] = [TEXT * 3, "", b"\xff \xfe", *AWKWARD_TEXT, TEXT, "a" * 1000]
     expected = [plain(tokenizer, text) for text in texts]
@@ -75,6 +79,7 @@ def test_sizes_of_blocks_and_groups_change_nothing(much: int, pattern: str, monk
 
 def test_what_is_not_utf_8_is_left_to_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", 1)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     tokenizer = toy()
     texts = [TEXT, TEXT.encode() + b"\xff", TEXT]
     expected = [plain(tokenizer, text) for text in texts]
@@ -87,6 +92,7 @@ def test_what_is_not_utf_8_is_left_to_words(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_columns_need_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", 1)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     monkeypatch.setattr(encoder, "find_spec", lambda name: None if name == "pyarrow" else name)
     monkeypatch.setattr(Columns, "packed", lambda *_: pytest.fail("by columns"))
     assert toy().encode(TEXT) == plain(toy(), TEXT)
@@ -108,17 +114,45 @@ def test_much_text_goes_by_columns_and_little_by_words(monkeypatch: pytest.Monke
 @each_way
 def test_small_memories_change_nothing(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", much)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     for module in (memo, columns):
         monkeypatch.setattr(module, "MEMO_ENTRIES", 3)
         monkeypatch.setattr(module, "MEMO_KEY", 4)
     tokenizer = toy()
     texts = [TEXT, TEXT[:50], "a b c a b c", TEXT]
     assert [tokenizer.encode(text) for text in texts] == [plain(tokenizer, text) for text in texts]
-    words = tokenizer._encoder._words
+    words, by_columns = tokenizer._encoder._words, tokenizer._encoder._columns
     assert len(words._words) <= 3
     assert max(map(len, words._pretokens), default=0) <= 4
-    if known := tokenizer._encoder._columns._known:
-        assert max(map(len, known.parts.to_pylist())) <= 4
+    assert by_columns
+    if by_columns._known:
+        parts = by_columns._known.parts.to_pylist()
+        assert len(parts) <= 3
+        assert max(map(len, parts)) <= 4
+
+
+def test_columns_learn_no_more_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "MEMO_ENTRIES", 3)
+    found = Columns("gpt2", lambda pretokens: [piece * 4 for piece in pretokens])
+    found.news.taken()
+    found.learn({b"a": b"a" * 4, b" b": b" b" * 4})
+    found.learn({b"a": b"a" * 4, b" c": b" c" * 4})
+    assert found._known
+    assert found._known.parts.to_pylist() == [b"a", b" b"]
+    assert found.packed([b"a b c"]) == [b"a" * 4 + b" b" * 4 + b" c" * 4]
+    assert found.news.taken() is None
+
+
+def test_arrow_is_not_loaded_for_little() -> None:
+    """For a text of a megabyte that takes longer than what it saves."""
+    program = (
+        "import sys, gqvae, gqvae.encoder as encoder\n"
+        "tokenizer = gqvae.load('tinystories-1024')\n"
+        "def loaded(text): tokenizer.encode(text); return 'pyarrow' in sys.modules\n"
+        "text = ' word' * (encoder._WORTH_ARROW // 12)\n"
+        "assert [loaded(text), loaded(text), loaded(text)] == [False, False, True]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_of_too_many_parts_those_in_use_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +168,15 @@ def test_of_too_many_parts_those_in_use_are_kept(monkeypatch: pytest.MonkeyPatch
         assert found._known.parts.to_pylist() == kept
 
 
+@each_pattern
+def test_only_words_are_looked_up_in_columns(pattern: str) -> None:
+    assert (toy(pattern)._encoder._columns is None) == (pattern in ("sentence", "none"))
+
+
 @each_way
 def test_what_a_copy_found_need_not_be_found_again(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", much)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     text, tokenizer, other = " once there was a once", toy(), toy()
     found = Found(tokenizer)
     assert found.news() is None
@@ -153,6 +193,7 @@ def test_what_a_copy_found_need_not_be_found_again(much: int, monkeypatch: pytes
 @each_way
 def test_when_too_much_is_found_it_is_not_told(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", much)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     for module in (memo, columns):
         monkeypatch.setattr(module, "MEMO_ENTRIES", 3)
     tokenizer, other = toy(), toy()
@@ -166,6 +207,8 @@ def test_when_too_much_is_found_it_is_not_told(much: int, monkeypatch: pytest.Mo
     assert found.news() is None
     found.quiet()
     assert found.news() is None
+    tokenizer.encode(" k")
+    assert found.news()
     other.encode(" h i")
     Found(other).learn(news)
     assert other.encode(" a b h") == plain(other, " a b h")
@@ -173,6 +216,7 @@ def test_when_too_much_is_found_it_is_not_told(much: int, monkeypatch: pytest.Mo
 
 def test_threads_may_share_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MUCH", 1)
+    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
     monkeypatch.setattr(columns, "MEMO_ENTRIES", 200)
     tokenizer, wrong = toy(), []
     texts = [[f" word{number % (7 * offset + 50)} {TEXT}" for number in range(200)] for offset in range(4)]

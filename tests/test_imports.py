@@ -42,6 +42,7 @@ ORDER = [
     "gqvae.encoder",
     "gqvae.tokenizer",
     "gqvae.shards",
+    "gqvae.plan",
     "gqvae.encoding",
     "gqvae.verify",
     "gqvae.export",
@@ -111,7 +112,7 @@ def test_a_tokenizer_needs_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import gqvae; gqvae.load('tinystories-1024').encode(' a word' * 50_000)",
+        "import gqvae; gqvae.load('tinystories-1024').encode(' a word' * 500_000)",
         "from gqvae.pretokens import count_pretokens; count_pretokens(['a word'], pattern='gpt2', window=16)",
     ],
 )

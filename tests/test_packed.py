@@ -1,13 +1,11 @@
 """Ids as bytes and back."""
 
-import gc
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gqvae import packed
-from gqvae.packed import pack, unpack, unpack_each, without_collection
+from gqvae.packed import pack, unpack, unpack_each
 
 ids = st.lists(st.integers(0, (1 << 17) - 1), max_size=20)
 
@@ -29,14 +27,3 @@ def test_many_ids_share_their_integers() -> None:
     found = unpack(pack([1000, 70_000] * packed._MANY))
     assert found == [1000, 70_000] * packed._MANY
     assert len({id(id_) for id_ in found}) == 2
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_garbage_is_collected_as_before(enabled: bool) -> None:
-    (gc.enable if enabled else gc.disable)()
-    try:
-        with without_collection(), without_collection():
-            assert not gc.isenabled()
-        assert gc.isenabled() == enabled
-    finally:
-        gc.enable()

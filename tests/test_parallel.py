@@ -51,6 +51,17 @@ def function_elsewhere(number: int) -> Any:
     return number if os.getpid() == HERE else lambda: number
 
 
+class Unspeakable:
+    """Says why it cannot be pickled in a way that cannot be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ValueError(lambda: self)
+
+
+def unspeakable_elsewhere(number: int) -> Any:
+    return number if os.getpid() == HERE else Unspeakable()
+
+
 def ids_of(texts: list[str]) -> list[list[int]]:
     return [[*map(ord, text)] for text in texts]
 
@@ -135,6 +146,12 @@ def test_what_a_function_raises_comes_after_the_results_before_it() -> None:
 def test_a_result_that_cannot_travel_is_told() -> None:
     with pytest.raises(Exception, match="pickle"):
         list(map_in_processes(function_elsewhere, range(1000), 2))
+
+
+def test_a_result_that_cannot_even_be_told_of_ends_the_work() -> None:
+    with pytest.raises(GqvaeError, match="worker process died"):
+        list(map_in_processes(unspeakable_elsewhere, range(1000), 2))
+    assert not multiprocessing.active_children()
 
 
 def test_processes_end_when_no_more_is_asked_for() -> None:

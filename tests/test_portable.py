@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,17 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 from toys import TEXT, toy
 
-from gqvae.bpe import BPETokenizer, pair_of, segment
+from gqvae.bpe import BPETokenizer
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.errors import GqvaeError
-from gqvae.evaluation.peers import load_peer, train_peer
+from gqvae.evaluation.peers import load_peer
 from gqvae.export import portable
 from gqvae.export.chat import Settings
-from gqvae.export.choosing import choose, in_order, losses, train_bpe
 from gqvae.export.gguf import export_gguf, read_gguf
 from gqvae.export.huggingface import build_huggingface, export_huggingface
 from gqvae.export.portable import count, counted, export_portable, is_portable, load_portable, portable_bpe
 from gqvae.export.tiktoken import load_tiktoken
-from gqvae.tokenizer import Tokenizer, load
-from gqvae.vocabulary import Vocabulary
+from gqvae.tokenizer import load
 
 for package in ("tiktoken", "gigatoken", "gguf"):
     pytest.importorskip(package)
@@ -39,73 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("portable") / "out"
     export_portable(toy(size=400), out, COUNTS, [TEXT], keep=0.5)
     return out
-
-
-# the choice
-
-
-def test_bpe_merges_the_most_frequent_first() -> None:
-    counts = {b"abab": 3, b"abc": 2, b"xx": 9, b"xxx": 1}
-    assert train_bpe(counts, 3) == [b"xx", b"ab", b"abab"]
-    assert train_bpe(counts, 9, allowed={b"ab", b"abc"}) == [b"ab", b"abc"]
-    assert train_bpe(counts, 2, avoid={b"xx"}) == [b"ab", b"abab"]
-
-
-def test_bpe_equals_hugging_faces(tmp_path: Path) -> None:
-    peer = train_peer("bpe:330", [TEXT])
-    (tmp_path / "tokenizer.json").write_text(peer._tokenizer.to_str())  # type: ignore[union-attr]
-    merges = json.loads(peer._tokenizer.to_str())["model"]["merges"]  # type: ignore[union-attr]
-    alphabet = {character: bytes([byte]) for byte, character in enumerate(portable.byte_level_alphabet())}
-    theirs = [b"".join(alphabet[character] for character in left + right) for left, right in merges]
-    weights = count([TEXT], "gpt2")
-    ours = train_bpe(weights, len(theirs))
-    # they break ties otherwise: the same compression, not the same strings
-    assert tokens(ours, weights) == pytest.approx(tokens(theirs, weights), rel=0.02)
-
-
-def tokens(order: list[bytes], counts: "Counter[bytes]") -> int:
-    ranks = {token: rank for rank, token in enumerate(order)}
-    return sum(number * len(segment(piece, ranks)) for piece, number in counts.items())
-
-
-def test_the_loss_of_a_token_is_what_the_text_would_cost_more() -> None:
-    counts = Counter({b" rain": 5, b" rainy": 2, b" train": 3, b"a": 4})
-    order = [b"ai", b"ain", b" r", b" rain"]
-    loss = losses(counts, order)
-    for token in (b"ain", b" rain"):  # no other is made of these
-        without = [other for other in order if other != token]
-        assert loss[token] == tokens(without, counts) - tokens(order, counts)
-
-
-def test_the_order_is_that_of_what_is_spelled() -> None:
-    order = in_order(Counter({b"abx": 2, b"aby": 2, b"zz": 9}), {b"zz", b"ab", b"q!"})
-    assert order == [b"ab", b"zz", b"q!"]
-
-
-def test_exactly_as_many_all_reachable_and_the_same_again() -> None:
-    learned = toy(size=500).vocabulary.learned
-    for size in (20, 70, 150):
-        chosen = choose(COUNTS, learned, size)
-        assert len(set(chosen)) == size
-        ranks = {token: rank for rank, token in enumerate(chosen)}
-        assert all(token in COUNTS or pair_of(token, ranks) for token in chosen)
-        assert choose(Counter(COUNTS), sorted(learned), size) == chosen
-
-
-def test_too_little_text_and_no_pretokens_are_refused() -> None:
-    with pytest.raises(GqvaeError, match=r"gives \d+ strings that BPE can reach, not 6000"):
-        choose(COUNTS, (), 6000)
-    with pytest.raises(GqvaeError, match="not pattern 'none'"):
-        portable_bpe(toy("none"), COUNTS)
-    with pytest.raises(GqvaeError, match=r"gives \d+ merges, not"):
-        portable_bpe(toy(), Counter({b"abc": 1}), merges_only=True)
-
-
-def test_special_names_are_never_chosen() -> None:
-    assert {b" the", b" rain"} < set(portable_bpe(toy(size=300), COUNTS).vocabulary.learned)
-    tokenizer = Tokenizer(Vocabulary((b"li", b"ed"), (" the", " rain")), [0.0] * 258, "gpt2", "specials")
-    for merges_only in (False, True):
-        assert not {b" the", b" rain"} & set(portable_bpe(tokenizer, COUNTS, merges_only).vocabulary.learned)
 
 
 # the files

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import TEXT, toy
 
-from gqvae import encoding
 from gqvae.awkward import AWKWARD_TEXT
 from gqvae.cli import main
 from gqvae.corpus import Corpus
 from gqvae.documents import LongDocument
-from gqvae.encoding import encode_corpus, plan
+from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
 from gqvae.files import locked
+from gqvae.plan import plan
 from gqvae.shards import Shards
 from gqvae.tokenizer import Tokenizer, load
 from gqvae.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ SMALL = 2_000  # bytes of text in a shard
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "_BATCH_BYTES", 500)
+    monkeypatch.setattr("gqvae.plan._BATCH_BYTES", 500)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -109,7 +109,7 @@ def test_the_plan_keeps_order_and_bounds(documents: list[str], shard_bytes: int)
 
 
 def test_a_shard_has_no_more_documents_than_offsets_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.encoding._MOST_DOCUMENTS", 3)
+    monkeypatch.setattr("gqvae.plan._MOST_DOCUMENTS", 3)
     batches = list(plan(["a", "", "b", "c", "d", "e", "f"], 1000, "gpt2"))
     assert [(batch.shard, len(batch.documents)) for batch in batches] == [(0, 3), (1, 3), (2, 1)]
 
@@ -274,7 +274,7 @@ def test_files_are_encoded_from_the_command_line(tmp_path: Path, capsys: pytest.
 def test_a_long_document_is_encoded_in_parts_to_the_same_ids(
     format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("documents.LONG", 5_000), ("documents._BLOCK", 900), ("encoding._BATCH_BYTES", 2_000)):
+    for name, value in (("documents.LONG", 5_000), ("documents._BLOCK", 900), ("plan._BATCH_BYTES", 2_000)):
         monkeypatch.setattr(f"gqvae.{name}", value)
     texts = ["short\n", "The cat's 12 日本 mats. " * 400, "", "x\n", "日本語" * 2_000, "last\n"]
     (tmp_path / "a.txt").write_text("<|endoftext|>\n".join(text and text.strip() + "\n" for text in texts))

@@ -1,6 +1,6 @@
 """Arrow's arrays from bytes and numpy, and back.
 
-By buffers and DLPack: `pyarrow.array` and `to_numpy` would import pandas where it is installed, which takes longer than
+By their buffers: `pyarrow.array` and `to_numpy` would import pandas where it is installed, which takes longer than
 to encode or count a few megabytes.
 """
 
@@ -35,12 +35,13 @@ def integers(values: "NDArray[numpy.int64]") -> "pyarrow.Int64Array":
 
 
 def numbers(values: "pyarrow.Array | pyarrow.ChunkedArray") -> "NDArray[Any]":
-    """Of a column of integers, none of them missing."""
+    """Of a column of signed integers, none of them missing."""
     import numpy
     import pyarrow
 
     whole = values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else values
-    return numpy.from_dlpack(whole)
+    width = whole.type.bit_width // 8
+    return numpy.frombuffer(whole.buffers()[1], f"i{width}", len(whole), whole.offset * width)
 
 
 def where(values: "pyarrow.LargeBinaryArray", mask: "NDArray[numpy.bool_]") -> "pyarrow.LargeBinaryArray":

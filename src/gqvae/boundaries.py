@@ -37,7 +37,9 @@ _START = "^"  # before the first character of a text
 
 _ASCII, _FOLLOWING = bytes(range(0x80)), bytes(range(0x80, 0xC0))  # the bytes of UTF-8 within a character
 _OTHER = 0xFF  # what a table says of what it does not hold
-_BLOCK = 1 << 17  # bytes of texts that are cut at once: with all that is made of them they fit into a cache
+_BLOCK = (
+    1 << 17
+)  # bytes after which the next text begins a new block, which with all that is made of it fits into a cache
 _SLICE = 1 << 15  # characters whose code points fit, three times over, into a processor's cache
 _SELDOM = 8  # where no more than one in so many bytes is within a character, other characters are looked up alone
 
@@ -133,7 +135,7 @@ class Boundaries:
         firsts: Numbers = numpy.asarray(starts, numpy.int64)
         blocks = numpy.unique(firsts.searchsorted(range(0, len(texts), _BLOCK)))  # the first text of each
         bounds = firsts[blocks[blocks < len(firsts)]].tolist()
-        cuts, uncertain, count = [], [], 0
+        cuts, uncertain, count = [firsts[:0]], [firsts[:0]], 0
         for begin, end in pairwise([*bounds, len(texts)]):
             inside = firsts[slice(*firsts.searchsorted((begin, end)))]
             of_block, open_ = self._parts(texts[begin:end], inside - begin)

@@ -1,8 +1,8 @@
-"""Much text to ids with Arrow, a column at a time: words are no Python objects, and the pattern, slow, is not asked.
+"""Much text to ids with Arrow, a column at a time: without a Python object a word.
 
 Text is cut where a few neighbouring characters tell that a pretoken begins (`gqvae.boundaries`). Arrow numbers the
 parts by the distinct ones, those of earlier texts first, takes the ids of each and puts them end to end. Only parts
-that are new take Python; of these the pattern splits the few that may hold more than one pretoken.
+that are new take Python; of these the pattern, which is slow, splits the few that may hold more than one pretoken.
 """
 
 from collections.abc import Callable, Iterable
@@ -51,7 +51,6 @@ class Columns:
     """
 
     def __init__(self, pattern: str, segment: Callable[[list[bytes]], list[bytes]]) -> None:
-        machine.spare_addresses()  # while Arrow is not in use yet
         self._pattern, self._segment = pattern, segment
         self._known: _Known | None = None  # not changed but replaced, as another thread may be reading it
         self.news: News[bytes, bytes] = News()
@@ -86,7 +85,9 @@ class Columns:
     def learn(self, news: dict[bytes, bytes]) -> None:
         """Remember what another has found."""
         known = self._known or _nothing()
-        known = known if len(known.parts) + len(news) <= MEMO_ENTRIES else _nothing()
+        if len(known.parts) + len(news) > MEMO_ENTRIES:
+            self.news.end()
+            return
         coded = known.numbered(column(list(news)))
         fresh = numbers(coded.indices) >= len(known.parts)
         self._known = known.and_more(coded.dictionary, compress(news.values(), fresh.tolist()))
@@ -105,7 +106,7 @@ class Columns:
     def _remember(self, known: _Known, found: dict[bytes, bytes], used: "Numbers") -> None:
         """Keep what is known, the last of it just `found`, but long parts, which seldom come twice.
 
-        used: which of it the text has, all that is kept where there is too much.
+        used: which of it the text has. Where there is too much, only that is kept.
         """
         import numpy
 
@@ -113,6 +114,7 @@ class Columns:
         kept[-len(found) :] = [len(part) <= MEMO_KEY for part in found]
         if len(kept) > MEMO_ENTRIES:
             kept &= numpy.bincount(used, minlength=len(kept)) > 0
+            kept[kept.cumsum() > MEMO_ENTRIES] = False
             self.news.end()
         if not kept.all():
             known = _Known(where(known.parts, kept), where(known.ids, kept))
@@ -121,4 +123,5 @@ class Columns:
 
 
 def _nothing() -> _Known:
+    machine.spare_addresses()  # Arrow may not be in use yet
     return _Known(column([]), column([]))

@@ -1,12 +1,7 @@
 """A corpus -> token shards (`gqvae.shards`): resumable, in bounded memory, over any number of processes.
 
-Which document goes to which shard follows from the documents alone, so that the shards are the same to the byte however
-the work was shared out, and whether or not it was interrupted:
-
-- a shard takes documents as long as their text fits into `shard_bytes`, and one that is longer alone; but no more than
-  2^23, as their offsets are held in memory;
-- it therefore has at most that many tokens, and ends of documents;
-- its documents travel in batches of about a megabyte, whose ids any `map` that keeps the order may compute.
+What goes where follows from the documents alone (`gqvae.plan`), so that the shards are the same to the byte however the
+work was shared out, and whether or not it was interrupted.
 """
 
 from array import array
@@ -20,35 +15,19 @@ from pathlib import Path
 from typing import Protocol
 
 from gqvae import __version__
-from gqvae.corpus import TextHash
-from gqvae.documents import Document, LongDocument
+from gqvae.documents import Document
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, PARTIAL, file_digest, locked, sync, telling
 from gqvae.parallel import map_in_processes
-from gqvae.pretokens.batches import safe_blocks
+from gqvae.plan import Batch, plan
 from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files
 from gqvae.tokenizer import Found, Tokenizer
 
 SHARD_BYTES = 1 << 28
 END = "<|endoftext|>"
-PROCESS = 350_000_000
+PROCESS = 450_000_000
 """Bytes of memory that a process takes at most, with a document of a few megabytes."""
-_BATCH_BYTES = 1 << 20
-_MOST_DOCUMENTS = 1 << 23  # of a shard
 _MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Documents of one shard that follow each other; corpus_sha256 is that of all text up to their end.
-
-    goes_on: the last is a part of a long one, which the next batch continues.
-    """
-
-    shard: int
-    documents: list[bytes]
-    corpus_sha256: str
-    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,51 +89,6 @@ def encode_corpus(
         index = replace(index, complete=True)
         index.write(folder)
     return index
-
-
-def plan(documents: Iterable[Document], shard_bytes: int, pattern: str) -> Iterator[Batch]:
-    """Cut the documents into batches that never cross the end of a shard.
-
-    pattern: what a long document, of which only a part is in memory at a time, may be cut by.
-    """
-    text = TextHash()
-    shard = in_shard = in_batch = count = 0
-    batch: list[bytes] = []
-    for number, document in enumerate(documents, 1):
-        size, parts = _parts(document, number, pattern)
-        full = (in_shard > 0 and in_shard + size > shard_bytes) or count == _MOST_DOCUMENTS
-        if batch and (full or in_batch >= _BATCH_BYTES):
-            yield Batch(shard, batch, text.hexdigest())
-            batch, in_batch = [], 0
-        if full:
-            shard, in_shard, count = shard + 1, 0, 0
-        in_shard, count = in_shard + size, count + 1
-        for part, last in parts:
-            text.extend(part)
-            batch.append(part)
-            in_batch += len(part)
-            if not last:
-                yield Batch(shard, batch, text.hexdigest(), goes_on=True)
-                batch, in_batch = [], 0
-        text.end()
-    if batch:
-        yield Batch(shard, batch, text.hexdigest())
-
-
-def _parts(document: Document, number: int, pattern: str) -> tuple[int, Iterator[tuple[bytes, bool]]]:
-    """The bytes of a document, and its parts, each with whether it is the last."""
-    if isinstance(document, LongDocument):
-        return len(document), _last_marked(safe_blocks(map(str.encode, document), pattern))
-    data = _utf8(document, number)
-    return len(data), iter([(data, True)])
-
-
-def _last_marked(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    held = next(parts)
-    for part in parts:
-        yield held, False
-        held = part
-    yield held, True
 
 
 def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
@@ -301,11 +235,3 @@ def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
             file.write_table(pyarrow.table([column], schema=schema))
 
         yield write
-
-
-def _utf8(document: str, number: int) -> bytes:
-    try:
-        return document.encode()
-    except UnicodeEncodeError as error:
-        lone = error.object[error.start]
-        raise GqvaeError(f"document {number} has the lone surrogate {lone!r}, which is not valid Unicode") from error

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo
+MEMO_ENTRIES = 1 << 17  # at about 150 bytes an entry (packed ids): some 20 MB for each memo; 30 in columns
 MEMO_KEY = 64  # longer strings seldom come twice
 _STRETCH = 256  # values looked at together for what is missing
-MOST_NEWS = 1 << 14  # a quarter of a million characters has 40,000 words, few of them new
+MOST_NEWS = 1 << 16  # more would hardly come again
 
 Key = TypeVar("Key", str, bytes)
 Value = TypeVar("Value", bound=Sequence[Any])

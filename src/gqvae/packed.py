@@ -3,10 +3,8 @@
 So they are remembered: in less memory than as tuples of integers, and with nothing for the garbage collector to visit.
 """
 
-import gc
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
@@ -38,19 +36,6 @@ def unpack_each(packed: Sequence[bytes]) -> list[list[int]]:
     ids = _shared(joined)
     ends = accumulate((len(each) // WIDTH for each in packed), initial=0)
     return [ids[start:end].tolist() for start, end in pairwise(ends)]
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """For the time in which very many lists of integers are made: the garbage collector would visit all their items
-    again and again, though they hold no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def slices(packed: bytes, ends: Iterable[int]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Work shared out over processes, in order and in bounded memory.
 
-The process that asks works too: of two, one is a child. Between items of its own it hands out others, so it must not
-have to wait until a child takes one: a thread of the child does so at once, and pipes are large enough for most items.
+The process that asks works too: of two, one is a child. Between items of its own it hands out others and takes results,
+so neither may have to wait for the other: one thread of a child takes items at once, another gives back what is done.
 """
 
 import gc
@@ -99,6 +99,7 @@ def _shared_out(
 ) -> Iterator[_Result]:
     children: list[_Child[_Item, _Result]] = []
     here = _Here(function, learner, children)
+    learner.quiet()  # whatever it found before
     learner.news()  # forked processes know it
     order: deque[_Here[_Item, _Result]] = deque()  # who does the items whose results are still to come
     try:
@@ -277,12 +278,15 @@ def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]")
 
 
 def _give(results: "Connection[Any, Any]", done: "SimpleQueue[Any]") -> None:
-    """Send outcomes while the next item is worked on, however late they are asked for."""
-    while True:
-        outcome = done.get()
-        try:
-            results.send(outcome)
-        except BrokenPipeError:  # nobody waits for it
-            os._exit(1)
-        except Exception as untold:  # cannot be pickled
-            results.send((None, untold, None))
+    """Send outcomes while the next item is worked on. End where nobody waits for them, or one cannot be told."""
+    try:
+        while True:
+            outcome = done.get()
+            try:
+                results.send(outcome)
+            except OSError:
+                raise
+            except Exception as untold:  # cannot be pickled
+                results.send((None, untold, None))
+    finally:
+        os._exit(1)

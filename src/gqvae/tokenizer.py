@@ -26,7 +26,7 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
-from gqvae.packed import pack, unpack, unpack_each, without_collection
+from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
@@ -123,11 +123,10 @@ class Tokenizer:
     ) -> list[list[int]]:
         """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
         rules = self._special_rules(allowed_special, disallowed_special)
-        with without_collection():
-            if workers > 1:
-                to_packed = partial(self._packed_list, rules=rules)
-                return encode_in_processes(to_packed, texts, workers, self._encoder.group, Found(self))
-            return list(chain.from_iterable(map(unpack_each, self._packed_groups(texts, rules))))
+        if workers > 1:
+            to_packed = partial(self._packed_list, rules=rules)
+            return encode_in_processes(to_packed, texts, workers, self._encoder.group, Found(self))
+        return list(chain.from_iterable(map(unpack_each, self._packed_groups(texts, rules))))
 
     def encode_to_arrays(
         self,
@@ -136,7 +135,10 @@ class Tokenizer:
         allowed_special: SpecialNames = (),
         disallowed_special: SpecialNames = (),
     ) -> Iterator["array[int]"]:
-        """`encode` of every text, in order, as arrays of unsigned integers: faster than lists, and 4 bytes an id."""
+        """`encode` of every text, in order, as arrays of unsigned integers: faster than lists, and 4 bytes an id.
+
+        Texts are read ahead, about a million characters.
+        """
         groups = self._packed_groups(texts, self._special_rules(allowed_special, disallowed_special))
         return (array("I", packed) for group in groups for packed in group)
 

@@ -87,7 +87,8 @@ class PretokenTable:
         import pyarrow.parquet
 
         try:
-            columns = pyarrow.parquet.ParquetFile(path).read()
+            with pyarrow.parquet.ParquetFile(path) as file:
+                columns = file.read()
             about = json.loads((columns.schema.metadata or {})[b"gqvae"])
             pieces, counts = columns["piece"].to_pylist(), numbers(columns["count"])
             table = cls(pieces, counts, about["pattern"], about["window"], about["provenance"])

@@ -1,0 +1,83 @@
+"""The vocabulary of the portable export: strings that BPE reaches, chosen by what the text would cost without them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from toys import TEXT, toy
+
+from gqvae.bpe import pair_of, segment
+from gqvae.errors import GqvaeError
+from gqvae.evaluation.peers import train_peer
+from gqvae.export import portable
+from gqvae.export.choosing import choose, in_order, losses, train_bpe
+from gqvae.export.portable import count, portable_bpe
+from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import Vocabulary
+
+COUNTS = count([TEXT * 3, TEXT.upper(), "the rain, the girl, the little girl: the rain didn't stop"], "gpt2")
+
+
+def test_bpe_merges_the_most_frequent_first() -> None:
+    counts = {b"abab": 3, b"abc": 2, b"xx": 9, b"xxx": 1}
+    assert train_bpe(counts, 3) == [b"xx", b"ab", b"abab"]
+    assert train_bpe(counts, 9, allowed={b"ab", b"abc"}) == [b"ab", b"abc"]
+    assert train_bpe(counts, 2, avoid={b"xx"}) == [b"ab", b"abab"]
+
+
+def test_bpe_equals_hugging_faces(tmp_path: Path) -> None:
+    peer = train_peer("bpe:330", [TEXT])
+    (tmp_path / "tokenizer.json").write_text(peer._tokenizer.to_str())  # type: ignore[union-attr]
+    merges = json.loads(peer._tokenizer.to_str())["model"]["merges"]  # type: ignore[union-attr]
+    alphabet = {character: bytes([byte]) for byte, character in enumerate(portable.byte_level_alphabet())}
+    theirs = [b"".join(alphabet[character] for character in left + right) for left, right in merges]
+    weights = count([TEXT], "gpt2")
+    ours = train_bpe(weights, len(theirs))
+    # they break ties otherwise: the same compression, not the same strings
+    assert tokens(ours, weights) == pytest.approx(tokens(theirs, weights), rel=0.02)
+
+
+def tokens(order: list[bytes], counts: "Counter[bytes]") -> int:
+    ranks = {token: rank for rank, token in enumerate(order)}
+    return sum(number * len(segment(piece, ranks)) for piece, number in counts.items())
+
+
+def test_the_loss_of_a_token_is_what_the_text_would_cost_more() -> None:
+    counts = Counter({b" rain": 5, b" rainy": 2, b" train": 3, b"a": 4})
+    order = [b"ai", b"ain", b" r", b" rain"]
+    loss = losses(counts, order)
+    for token in (b"ain", b" rain"):  # no other is made of these
+        without = [other for other in order if other != token]
+        assert loss[token] == tokens(without, counts) - tokens(order, counts)
+
+
+def test_the_order_is_that_of_what_is_spelled() -> None:
+    order = in_order(Counter({b"abx": 2, b"aby": 2, b"zz": 9}), {b"zz", b"ab", b"q!"})
+    assert order == [b"ab", b"zz", b"q!"]
+
+
+def test_exactly_as_many_all_reachable_and_the_same_again() -> None:
+    learned = toy(size=500).vocabulary.learned
+    for size in (20, 70, 150):
+        chosen = choose(COUNTS, learned, size)
+        assert len(set(chosen)) == size
+        ranks = {token: rank for rank, token in enumerate(chosen)}
+        assert all(token in COUNTS or pair_of(token, ranks) for token in chosen)
+        assert choose(Counter(COUNTS), sorted(learned), size) == chosen
+
+
+def test_too_little_text_and_no_pretokens_are_refused() -> None:
+    with pytest.raises(GqvaeError, match=r"gives \d+ strings that BPE can reach, not 6000"):
+        choose(COUNTS, (), 6000)
+    with pytest.raises(GqvaeError, match="not pattern 'none'"):
+        portable_bpe(toy("none"), COUNTS)
+    with pytest.raises(GqvaeError, match=r"gives \d+ merges, not"):
+        portable_bpe(toy(), Counter({b"abc": 1}), merges_only=True)
+
+
+def test_special_names_are_never_chosen() -> None:
+    assert {b" the", b" rain"} < set(portable_bpe(toy(size=300), COUNTS).vocabulary.learned)
+    tokenizer = Tokenizer(Vocabulary((b"li", b"ed"), (" the", " rain")), [0.0] * 258, "gpt2", "specials")
+    for merges_only in (False, True):
+        assert not {b" the", b" rain"} & set(portable_bpe(tokenizer, COUNTS, merges_only).vocabulary.learned)
