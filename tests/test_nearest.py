@@ -29,7 +29,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture(params=["one thread", "many threads", "gpu"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is done with each of these, on the CPU."""
-    monkeypatch.setattr(module, "_in_place", lambda _: request.param != "gpu")
+    monkeypatch.setattr(module, "_has_onednn", lambda: request.param != "gpu")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1 if request.param == "one thread" else 16)
 
 
@@ -41,6 +41,12 @@ def test_the_nearest_is_that_of_the_whole_table(codes: int, limited: bool) -> No
     logits = (projected @ keys.T + bias).detach()
     logits = logits if allowed is None else logits.masked_fill(~allowed, -torch.inf)
     assert torch.equal(nearest(projected, keys, bias, allowed), logits.argmax(-1))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 17])
+def test_any_number_of_latents(rows: int) -> None:
+    projected, keys, bias = table(rows, 70)
+    assert torch.equal(nearest(projected, keys, bias), (projected @ keys.T + bias).argmax(-1))
 
 
 @pytest.mark.parametrize("codes", [4, 64, 130, 3_000])
