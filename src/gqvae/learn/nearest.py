@@ -65,8 +65,9 @@ class _Tiles:
         bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
         missing = -len(keys) % BLOCK
         self.keys, self._bias = F.pad(keys, (0, 0, 0, missing)), F.pad(bias, (0, missing), value=-torch.inf)
-        self._by_convolution = keys.device.type == "cpu" and _has_onednn()
-        cells, codes = (GPU_CELLS, GPU_CODES) if keys.is_cuda else (CELLS, CODES)
+        on_cpu = keys.device.type == "cpu"
+        self._by_convolution = on_cpu and _has_onednn()
+        cells, codes = (CELLS, CODES) if on_cpu else (GPU_CELLS, GPU_CODES)
         self.codes = min(codes, len(self.keys))
         self.rows = cells // self.codes
 
