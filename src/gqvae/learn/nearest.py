@@ -6,6 +6,7 @@ are compared.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy
@@ -67,6 +68,8 @@ class _Tiles:
         self.keys, self._bias = F.pad(keys, (0, 0, 0, missing)), F.pad(bias, (0, missing), value=-torch.inf)
         on_cpu = keys.device.type == "cpu"
         self._by_convolution = on_cpu and _has_onednn()
+        if self._by_convolution:
+            _have_memory_kept()
         cells, codes = (CELLS, CODES) if on_cpu else (GPU_CELLS, GPU_CODES)
         self.codes = min(codes, len(self.keys))
         self.rows = cells // self.codes
@@ -79,6 +82,13 @@ class _Tiles:
 
     def tile(self, start: int) -> slice:
         return slice(start, start + self.codes)
+
+
+@cache
+def _have_memory_kept() -> None:
+    """Else glibc gives the memory of a tile back and takes it anew for the next, page by page, which takes longer than
+    the product: it keeps no more than twice the largest block, of 32 MB at most, that was ever freed."""
+    torch.empty(8_000_000)
 
 
 def _has_onednn() -> bool:
