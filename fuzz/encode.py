@@ -4,8 +4,8 @@ import gqvae
 from fuzz.inputs import Choices
 from gqvae import GqvaeError, Tokenizer
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.offsets import character_offsets
 from gqvae.patterns import PATTERNS
-from gqvae.tokenizer import character_offsets
 
 _WORDS, _SENTENCES = gqvae.load("tinystories-1024"), gqvae.load("wikipedia-8192-superword")
 TOKENIZERS = [_SENTENCES] + [Tokenizer(_WORDS.vocabulary, _WORDS.scores, name, name) for name in PATTERNS]

@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Thread
 
 import pytest
@@ -28,13 +26,10 @@ each_pattern = pytest.mark.parametrize("pattern", PATTERNS)
 each_way = pytest.mark.parametrize("much", WAYS.values(), ids=list(WAYS))
 
 
-@contextmanager
-def by(much: int) -> Iterator[None]:
-    """A fixture would be one for all examples of hypothesis."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(encoder, "_MUCH", much)
-        patched.setattr(encoder, "_WORTH_ARROW", 0)
-        yield
+def by(much: int, patched: pytest.MonkeyPatch) -> None:
+    """Have texts of at least so many characters encoded by columns."""
+    patched.setattr(encoder, "_MUCH", much)
+    patched.setattr(encoder, "_WORTH_ARROW", 0)
 
 
 def plain(tokenizer: Tokenizer, text: str | bytes) -> list[int]:
@@ -47,7 +42,8 @@ def plain(tokenizer: Tokenizer, text: str | bytes) -> list[int]:
 @settings(max_examples=300)
 @each_way
 def test_ids_are_those_of_the_pattern_s_pretokens(much: int, pattern: str, text: str) -> None:
-    with by(much):
+    with pytest.MonkeyPatch.context() as patched:  # a fixture would be one for all examples
+        by(much, patched)
         assert TOYS[pattern].encode(text) == plain(TOYS[pattern], text)
 
 
@@ -55,7 +51,8 @@ def test_ids_are_those_of_the_pattern_s_pretokens(much: int, pattern: str, text:
 @given(texts=st.lists(st.one_of(TEXTS, st.binary())))
 @each_way
 def test_arrays_hold_the_ids_of_each(much: int, pattern: str, texts: list[str | bytes]) -> None:
-    with by(much):
+    with pytest.MonkeyPatch.context() as patched:
+        by(much, patched)
         found = [ids.tolist() for ids in TOYS[pattern].encode_to_arrays(texts)]
     assert found == [plain(TOYS[pattern], text) for text in texts]
 
@@ -63,23 +60,21 @@ def test_arrays_hold_the_ids_of_each(much: int, pattern: str, texts: list[str | 
 @each_pattern
 @each_way
 def test_sizes_of_blocks_and_groups_change_nothing(much: int, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", much)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(much, monkeypatch)
     tokenizer = toy(pattern)
     texts: list[str | bytes] = [TEXT * 3, "", b"\xff \xfe", *AWKWARD_TEXT, TEXT, "a" * 1000]
     expected = [plain(tokenizer, text) for text in texts]
     for size in (1, 10, 100, 1000):
         monkeypatch.setattr(encoder, "_BLOCK", size)
         monkeypatch.setattr("gqvae.boundaries._BLOCK", size)
-        monkeypatch.setattr(tokenizer._encoder, "group", size)
+        monkeypatch.setattr(encoder, "_GROUP", size)
         monkeypatch.setattr(tokenizer._encoder._words, "_block", size)
         assert [ids.tolist() for ids in tokenizer.encode_to_arrays(texts)] == expected
         assert [tokenizer.encode(text) for text in texts] == expected
 
 
 def test_what_is_not_utf_8_is_left_to_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", 1)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(WAYS["columns"], monkeypatch)
     tokenizer = toy()
     texts = [TEXT, TEXT.encode() + b"\xff", TEXT]
     expected = [plain(tokenizer, text) for text in texts]
@@ -91,8 +86,7 @@ def test_what_is_not_utf_8_is_left_to_words(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_columns_need_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", 1)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(WAYS["columns"], monkeypatch)
     monkeypatch.setattr(encoder, "find_spec", lambda name: None if name == "pyarrow" else name)
     monkeypatch.setattr(Columns, "packed", lambda *_: pytest.fail("by columns"))
     assert toy().encode(TEXT) == plain(toy(), TEXT)
@@ -113,8 +107,7 @@ def test_much_text_goes_by_columns_and_little_by_words(monkeypatch: pytest.Monke
 
 @each_way
 def test_small_memories_change_nothing(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", much)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(much, monkeypatch)
     for module in (memo, columns):
         monkeypatch.setattr(module, "MEMO_ENTRIES", 3)
         monkeypatch.setattr(module, "MEMO_KEY", 4)
@@ -125,6 +118,7 @@ def test_small_memories_change_nothing(much: int, monkeypatch: pytest.MonkeyPatc
     assert len(words._words) <= 3
     assert max(map(len, words._pretokens), default=0) <= 4
     assert by_columns
+    assert (by_columns._known is not None) == (much == WAYS["columns"])
     if by_columns._known:
         parts = by_columns._known.parts.to_pylist()
         assert len(parts) <= 3
@@ -175,8 +169,7 @@ def test_only_words_are_looked_up_in_columns(pattern: str) -> None:
 
 @each_way
 def test_what_a_copy_found_need_not_be_found_again(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", much)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(much, monkeypatch)
     text, tokenizer, other = " once there was a once", toy(), toy()
     found = Found(tokenizer)
     assert found.news() is None
@@ -192,8 +185,7 @@ def test_what_a_copy_found_need_not_be_found_again(much: int, monkeypatch: pytes
 
 @each_way
 def test_when_too_much_is_found_it_is_not_told(much: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", much)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(much, monkeypatch)
     for module in (memo, columns):
         monkeypatch.setattr(module, "MEMO_ENTRIES", 3)
     tokenizer, other = toy(), toy()
@@ -215,8 +207,7 @@ def test_when_too_much_is_found_it_is_not_told(much: int, monkeypatch: pytest.Mo
 
 
 def test_threads_may_share_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MUCH", 1)
-    monkeypatch.setattr(encoder, "_WORTH_ARROW", 0)
+    by(WAYS["columns"], monkeypatch)
     monkeypatch.setattr(columns, "MEMO_ENTRIES", 200)
     tokenizer, wrong = toy(), []
     texts = [[f" word{number % (7 * offset + 50)} {TEXT}" for number in range(200)] for offset in range(4)]

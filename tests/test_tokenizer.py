@@ -10,8 +10,9 @@ from toys import TEXT, toy
 
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
+from gqvae.offsets import character_offsets
 from gqvae.patterns import PATTERNS
-from gqvae.tokenizer import Tokenizer, character_offsets
+from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
 END = "<|endoftext|>"

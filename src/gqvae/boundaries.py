@@ -37,9 +37,7 @@ _START = "^"  # before the first character of a text
 
 _ASCII, _FOLLOWING = bytes(range(0x80)), bytes(range(0x80, 0xC0))  # the bytes of UTF-8 within a character
 _OTHER = 0xFF  # what a table says of what it does not hold
-_BLOCK = (
-    1 << 17
-)  # bytes after which the next text begins a new block, which with all that is made of it fits into a cache
+_BLOCK = 1 << 17  # bytes of texts that are cut together: with all that is made of them they fit into a cache
 _SLICE = 1 << 15  # characters whose code points fit, three times over, into a processor's cache
 _SELDOM = 8  # where no more than one in so many bytes is within a character, other characters are looked up alone
 

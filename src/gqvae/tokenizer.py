@@ -14,7 +14,6 @@ Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation o
 
 import re
 from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate, chain
@@ -29,7 +28,7 @@ from gqvae.grouped import encode_in_processes
 from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
-from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_text
+from gqvae.validation import checked_name, checked_provenance, checked_scores, decoded_text
 from gqvae.vocabulary import Vocabulary
 
 SpecialNames = Literal["all"] | Collection[str]
@@ -111,7 +110,7 @@ class Tokenizer:
                 surrogate.
         """
         allowed, refused = self._special_rules(allowed_special, disallowed_special)
-        return unpack(self._packed(_as_text(text, refused), allowed))
+        return unpack(self._packed(decoded_text(text, refused), allowed))
 
     def encode_batch(
         self,
@@ -242,7 +241,7 @@ class Tokenizer:
     def _packed_groups(self, texts: Iterable[str | bytes], rules: _SpecialRules) -> Iterator[list[bytes]]:
         """The ids of each text, packed, for some of them at a time."""
         allowed, refused = rules
-        decoded = (_as_text(text, refused) for text in texts)
+        decoded = (decoded_text(text, refused) for text in texts)
         if allowed:
             return ([self._packed(text, allowed)] for text in decoded)
         return self._encoder.packed_groups(decoded)
@@ -292,29 +291,7 @@ def load(name: str | Path) -> Tokenizer:
 _BUNDLED = Path(__file__).parent / "bundled"
 
 
-def character_offsets(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Turn (start, end) byte spans of the UTF-8 of `text` into character spans.
-
-    A span that begins or ends within a character is widened to the whole of it, as Hugging Face does: the
-    spans of tokens that share a character overlap.
-    """
-    starts = [index for index, byte in enumerate(text.encode()) if byte & 0xC0 != 0x80]
-    return [(bisect_right(starts, start) - 1, bisect_left(starts, end)) for start, end in spans]
-
-
 @lru_cache(maxsize=64)
 def _special_pattern(names: frozenset[str]) -> re.Pattern[str]:
     longest_first = sorted(names, key=lambda name: (-len(name), name))
     return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-
-
-def _as_text(text: str | bytes, refused: Iterable[str]) -> str:
-    """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8."""
-    decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else checked_text(text)
-    for special in refused:
-        if special in decoded:
-            raise GqvaeError(
-                f"the text holds the special token {special!r}: allow it with allowed_special, "
-                "or take it out of disallowed_special to encode it as ordinary text"
-            )
-    return decoded

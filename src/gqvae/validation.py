@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gqvae.errors import GqvaeError
@@ -59,3 +59,18 @@ def checked_text(text: str) -> str:
             "pass bytes, or replace it"
         ) from error
     return text
+
+
+def decoded_text(text: str | bytes, refused: Iterable[str]) -> str:
+    """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8.
+
+    refused: names of special tokens that may not be in it.
+    """
+    decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else checked_text(text)
+    for special in refused:
+        if special in decoded:
+            raise GqvaeError(
+                f"the text holds the special token {special!r}: allow it with allowed_special, "
+                "or take it out of disallowed_special to encode it as ordinary text"
+            )
+    return decoded
