@@ -1,4 +1,4 @@
-"""Work in several processes: what `map` gives, whatever dies, fails or is too large for a pipe."""
+"""Work in several processes: what `map` gives, whatever dies, fails or is too large."""
 
 import multiprocessing
 import os
@@ -17,6 +17,7 @@ from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
 from gqvae.packed import pack
 from gqvae.parallel import map_in_processes
+from gqvae.shelf import PLACE_BYTES
 
 HERE = os.getpid()
 
@@ -116,8 +117,9 @@ def test_processes_hear_what_others_found(workers: int) -> None:
     assert notes.known == {*range(90), -1}
 
 
-def test_what_no_pipe_holds_travels() -> None:
-    items = [bytes([number]) * 3_000_000 for number in range(12)]
+@pytest.mark.parametrize("size", [1, 100_000, PLACE_BYTES // 2, PLACE_BYTES + 1])
+def test_items_and_results_of_any_size_travel(size: int) -> None:
+    items = [bytes([number]) * size for number in range(30)]
     assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
 
 

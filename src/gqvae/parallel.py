@@ -1,7 +1,8 @@
 """Work shared out over processes, in order and in bounded memory.
 
 The process that asks works too: of two, one is a child. Between items of its own it hands out others and takes results,
-so neither may have to wait for the other: one thread of a child takes items at once, another gives back what is done.
+so neither may have to wait for the other: a thread of a child hears at once what there is to do, and items and results
+lie in memory that both share. An item's place is then its result's.
 """
 
 import gc
@@ -11,7 +12,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, Process
@@ -20,12 +21,12 @@ from queue import SimpleQueue
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gqvae.errors import GqvaeError
+from gqvae.shelf import Shelf
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _Outcome = tuple[Any, Exception | None]
 
-_PIPE_BYTES = 1 << 20  # the most that Linux grants to everyone
 _AHEAD = 3  # items that a child has: one to work on, and the next while this process does one of its own
 
 
@@ -164,10 +165,8 @@ class _Child(_Here[_Item, _Result]):
         self._unpack = elsewhere.unpack
         its_items, self._items = Pipe(duplex=False)
         self._results, its_results = Pipe(duplex=False)
-        _enlarge(self._items)
-        _enlarge(its_results)
-        self._left = 0
-        arguments = elsewhere.function, learner, its_items, its_results, (self._items, self._results)
+        self._shelf, self._free = Shelf(_AHEAD), list(range(_AHEAD))
+        arguments = elsewhere.function, learner, self._shelf, its_items, its_results, (self._items, self._results)
         self._process = Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         its_items.close()  # so that, when it has died, nobody holds the other ends
@@ -176,11 +175,11 @@ class _Child(_Here[_Item, _Result]):
     def left(self) -> int:
         """How many items are not done yet."""
         self.ready()
-        return self._left
+        return _AHEAD - len(self._free)
 
     def begin(self, item: _Item) -> None:
-        self._send("item", item)
-        self._left += 1
+        place = self._free.pop()
+        self._send("item", (place, self._shelf.put(place, item)))
 
     def hear(self, news: Any) -> None:
         self._send("news", news)
@@ -190,7 +189,7 @@ class _Child(_Here[_Item, _Result]):
             self._items.send((kind, what))
 
     def ready(self) -> bool:
-        while self._left and self._results.poll():
+        while len(self._free) < _AHEAD and self._results.poll():
             self._receive()
         return bool(self._outcomes)
 
@@ -207,12 +206,13 @@ class _Child(_Here[_Item, _Result]):
 
     def _receive(self) -> None:
         with _telling_death():
-            result, error, news = self._results.recv()
+            place, told = self._results.recv()
+        result, error, news = self._shelf.get(place, told)
+        self._free.append(place)
         self._outcomes.append((result, error))
         if news is not None:
             self._learner.learn(news)
             self._tell(news)
-        self._left -= 1
 
 
 @contextmanager
@@ -221,15 +221,6 @@ def _telling_death() -> Iterator[None]:
         yield
     except (EOFError, OSError) as error:
         raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
-
-
-def _enlarge(pipe: "Connection[Any, Any]") -> None:
-    try:
-        from fcntl import F_SETPIPE_SZ, fcntl
-    except ImportError:  # not on Linux: processes wait for one another more often
-        return
-    with suppress(OSError):  # a user who has very many pipes already
-        fcntl(pipe.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _outcome(function: Callable[[_Item], Any], item: _Item) -> _Outcome:
@@ -242,6 +233,7 @@ def _outcome(function: Callable[[_Item], Any], item: _Item) -> _Outcome:
 def _serve(
     function: Callable[[Any], Any],
     learner: Learner,
+    shelf: Shelf,
     items: "Connection[Any, Any]",
     results: "Connection[Any, Any]",
     others: tuple["Connection[Any, Any]", ...],
@@ -253,18 +245,16 @@ def _serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()  # else the collector would write to all that was forked, and so copy it
     waiting: dict[str, SimpleQueue[Any]] = {"item": SimpleQueue(), "news": SimpleQueue()}
-    done: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
-    threading.Thread(target=_give, args=(results, done), daemon=True).start()
     learner.news()  # from now on
     while True:
-        item = waiting["item"].get()
+        place, told = waiting["item"].get()
         while not waiting["news"].empty():
             learner.learn(waiting["news"].get())
-        result, error = _outcome(function, item)
+        result, error = _outcome(function, shelf.get(place, told))
         if error:
             error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
-        done.put((result, error, learner.news()))
+        results.send((place, _put(shelf, place, (result, error, learner.news()))))
 
 
 def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]") -> None:
@@ -277,16 +267,8 @@ def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]")
         os._exit(1)
 
 
-def _give(results: "Connection[Any, Any]", done: "SimpleQueue[Any]") -> None:
-    """Send outcomes while the next item is worked on. End where nobody waits for them, or one cannot be told."""
+def _put(shelf: Shelf, place: int, outcome: tuple[Any, ...]) -> int | bytes:
     try:
-        while True:
-            outcome = done.get()
-            try:
-                results.send(outcome)
-            except OSError:
-                raise
-            except Exception as untold:  # cannot be pickled
-                results.send((None, untold, None))
-    finally:
-        os._exit(1)
+        return shelf.put(place, outcome)
+    except Exception as untold:  # cannot be pickled
+        return shelf.put(place, (None, untold, None))
