@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from gqvae.learn import linear
 from gqvae.learn import nearest as module
 from gqvae.learn.nearest import nearest, nearest_few
 
@@ -29,7 +30,8 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture(params=["one thread", "many threads", "gpu"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is done with each of these, on the CPU."""
-    monkeypatch.setattr(module, "_has_onednn", lambda: request.param != "gpu")
+    monkeypatch.setattr(linear, "_has_wide_onednn", lambda: request.param != "gpu")
+    monkeypatch.setattr(linear, "_LITTLE", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1 if request.param == "one thread" else 16)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gqvae.config import ModelConfig
+from gqvae.learn.linear import Linear, affine
 from gqvae.learn.quantizers import Quantizer
 from gqvae.learn.segments import lookback
 
@@ -109,8 +110,8 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(width)
-        self.project_in = nn.Linear(width, 3 * width)
-        self.project_out = nn.Linear(width, width)
+        self.project_in = Linear(width, 3 * width)
+        self.project_out = Linear(width, width)
         self.feed_forward = FeedForward(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,9 +128,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.layers = nn.Sequential(nn.LayerNorm(width), Linear(width, 2 * width), nn.GELU(), Linear(2 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         deepened: Tensor = x + self.layers(x)
@@ -184,18 +183,18 @@ class Decoder(nn.Module):
         super().__init__()
         width = config.decoder_width
         self.layers = nn.Sequential(
-            nn.Linear(config.width, width),
+            Linear(config.width, width),
             *(FeedForward(width) for _ in range(config.decoder_layers)),
             nn.LayerNorm(width),
         )
-        self.slots = nn.Linear(width, config.longest_token * config.character_width)
-        self.characters = nn.Linear(config.character_width, symbols)
-        self.lengths = nn.Linear(width, config.longest_token)
+        self.slots = Linear(width, config.longest_token * config.character_width)
+        self.characters = Linear(config.character_width, symbols)
+        self.lengths = Linear(width, config.longest_token)
 
     def forward(self, vectors: Tensor, slots: int) -> Decoded:
         hidden = self.layers(vectors)
         size = slots * self.characters.in_features
-        near = F.linear(hidden, self.slots.weight[:size], self.slots.bias[:size])
+        near = affine(hidden, self.slots.weight[:size], self.slots.bias[:size])
         characters = self.characters(F.gelu(near).view(*hidden.shape[:-1], slots, -1))
         return Decoded(characters.log_softmax(-1), self.lengths(hidden).log_softmax(-1))
 

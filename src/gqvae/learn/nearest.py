@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gqvae.learn.linear import affine
+
 CELLS, CODES = 1 << 20, 1_024
 """Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product, small enough
 for what follows it."""
 GPU_CELLS, GPU_CODES = 1 << 26, 16_384
 """The same on a GPU, where small tiles would spend the time on starting their kernels."""
-IMAGES = 16
-"""From which number on torch has oneDNN compute a convolution, whatever the number of threads."""
 FEW_THREADS = 2
 """Up to which numpy, which has one, is faster at finding the place of a maximum."""
 BLOCK = 64
@@ -67,8 +67,7 @@ class _Tiles:
         missing = -len(keys) % BLOCK
         self.keys, self._bias = F.pad(keys, (0, 0, 0, missing)), F.pad(bias, (0, missing), value=-torch.inf)
         on_cpu = keys.device.type == "cpu"
-        self._by_convolution = on_cpu and _has_onednn()
-        if self._by_convolution:
+        if on_cpu:
             _have_memory_kept()
         cells, codes = (CELLS, CODES) if on_cpu else (GPU_CELLS, GPU_CODES)
         self.codes = min(codes, len(self.keys))
@@ -77,8 +76,7 @@ class _Tiles:
     def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The first code of each tile, and its logits (rows, codes)."""
         for start in range(0, len(self.keys), self.codes):
-            keys, bias = self.keys[self.tile(start)], self._bias[self.tile(start)]
-            yield start, _convolved(rows, keys, bias) if self._by_convolution else torch.addmm(bias, rows, keys.T)
+            yield start, affine(rows, self.keys[self.tile(start)], self._bias[self.tile(start)])
 
     def tile(self, start: int) -> slice:
         return slice(start, start + self.codes)
@@ -89,23 +87,6 @@ def _have_memory_kept() -> None:
     """Else glibc gives the memory of a tile back and takes it anew for the next, page by page, which takes longer than
     the product: it keeps no more than twice the largest block, of 32 MB at most, that was ever freed."""
     torch.empty(8_000_000)
-
-
-def _has_onednn() -> bool:
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-
-
-def _convolved(rows: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
-    """rows @ keys.T + bias, as a convolution over single pixels.
-
-    That is oneDNN's, which adds the bias on the way and takes half of the time of MKL's product on some processors.
-
-    Shapes: (n, d), (c, d), (c,) -> (n, c).
-    """
-    missing = max(-len(rows) % IMAGES, IMAGES - len(rows))
-    pixels = F.pad(rows, (0, 0, 0, missing)).view(IMAGES, 1, -1, rows.shape[1])
-    found = F.conv2d(pixels.permute(0, 3, 1, 2), keys[:, :, None, None], bias)  # channels are last, here and there
-    return found.permute(0, 2, 3, 1).reshape(-1, len(keys))[: len(rows)]
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
@@ -197,8 +178,11 @@ class _Few(torch.autograd.Function):
         for rows, pull, of_rows in zip(*parts, strict=True):
             for start, logits in tiles.of(rows):
                 weights, tile = logits.exp_(), tiles.tile(start)
-                of_rows.addmm_(weights, tiles.keys[tile])
-                of_keys[tile].addmm_(weights.T, pull)
+                with torch.enable_grad():  # the second product is the gradient of the first
+                    columns = tiles.keys[tile].T.requires_grad_()
+                    product = affine(weights, columns)
+                of_rows += product.detach()
+                of_keys[tile] += torch.autograd.grad(product, columns, pull)[0].T
         of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
         return of_projected[:, :-1] * gradients[0][:, None], of_keys, of_bias, None, None
 

@@ -24,7 +24,8 @@ from gqvae.learn.model import GQVAE, candidate_span_costs
 from gqvae.learn.segments import best_lengths, ends_from_lengths, open_lengths
 
 Mode = Literal["gates", "viterbi"]
-BATCH_SYMBOLS = 32_768
+BATCH_SYMBOLS, GPU_BATCH_SYMBOLS = 8_192, 32_768
+"""On a CPU no more, so that what a layer gives is a block that glibc keeps, not one whose pages are taken anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,9 @@ def encode(model: GQVAE, pieces: Sequence[str]) -> list[Tensor]:
 
 def _batches(pieces: Sequence[str], device: torch.device) -> Iterator[tuple[list[int], Tensor]]:
     """Batches of pieces of one length, with their indices."""
+    symbols = BATCH_SYMBOLS if device.type == "cpu" else GPU_BATCH_SYMBOLS
     for length, group in by_length(pieces).items():
-        size = max(1, BATCH_SYMBOLS // length)
+        size = max(1, symbols // length)
         for start in range(0, len(group), size):
             indices = group[start : start + size]
             yield indices, as_tensor([pieces[i] for i in indices]).to(device)

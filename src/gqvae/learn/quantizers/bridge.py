@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gqvae.config import QuantizerConfig
 from gqvae.errors import GqvaeError
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.cosine import CosineQuantizer
 from gqvae.settings import not_negative, positive
 
@@ -45,7 +46,7 @@ class BridgeQuantizer(CosineQuantizer):
     def __init__(self, size: int, width: int, config: QuantizerConfig, options: BridgeOptions) -> None:
         self.patch = options.patch
         super().__init__(size, width, config, options)
-        self.compress = nn.Linear(options.patch * config.code_width, options.width)
+        self.compress = Linear(options.patch * config.code_width, options.width)
         self.process = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 options.width, options.heads, 2 * options.width, dropout=0.0, activation="gelu", batch_first=True,
@@ -54,7 +55,7 @@ class BridgeQuantizer(CosineQuantizer):
             for _ in range(options.depth)
         )  # fmt: skip
         self.recover = nn.Sequential(
-            nn.LayerNorm(options.width), nn.Linear(options.width, options.patch * config.code_width)
+            nn.LayerNorm(options.width), Linear(options.width, options.patch * config.code_width)
         )
         self._baked: tuple[tuple[object, ...], Tensor] | None = None
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gqvae.config import QuantizerConfig
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.base import Quantizer
 
 
@@ -20,8 +21,8 @@ class CosineQuantizer(Quantizer):
 
     def __init__(self, size: int, width: int, config: QuantizerConfig, options: Any) -> None:
         super().__init__(size, width, config, options)
-        self.project_in = nn.Linear(width, config.code_width)
-        self.project_out = nn.Linear(config.code_width, width)
+        self.project_in = Linear(width, config.code_width)
+        self.project_out = Linear(config.code_width, width)
         self.log_scale = nn.Parameter(torch.tensor(math.log(12.0)))
         self._hold_codes(F.normalize(torch.randn(size, config.code_width), dim=-1))
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gqvae.config import QuantizerConfig
 from gqvae.errors import GqvaeError
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.base import LARGEST
 from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
 from gqvae.learn.quantizers.grid import combinations
@@ -48,7 +49,7 @@ class FiniteScalarQuantizer(EuclideanQuantizer):
         if math.prod(levels) < size:
             raise GqvaeError(f"quantizer.options.levels: {levels} make {math.prod(levels)} codes, fewer than {size}")
         super().__init__(math.prod(levels), width, config, options)
-        self.project_in, self.project_out = nn.Linear(width, len(levels)), nn.Linear(len(levels), width)
+        self.project_in, self.project_out = Linear(width, len(levels)), Linear(len(levels), width)
         grid = combinations([torch.arange(n)[:, None] - n // 2 for n in levels])
         self.register_buffer("codes", grid.float(), persistent=False)
         wide = torch.tensor(levels)

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from vector_quantize_pytorch import LFQ
 
 from gqvae.config import QuantizerConfig
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
 from gqvae.learn.quantizers.grid import combinations
 from gqvae.settings import not_negative, positive
@@ -44,7 +45,7 @@ class LookupFreeQuantizer(EuclideanQuantizer):
         bits += -bits % options.groups
         super().__init__(2**bits, width, config, options)
         self.options = options
-        self.project_in, self.project_out = nn.Linear(width, bits), nn.Linear(bits, width)
+        self.project_in, self.project_out = Linear(width, bits), Linear(bits, width)
         self.register_buffer("codes", combinations([torch.tensor([[-1.0], [1.0]])] * bits), persistent=False)
         self.terms = LFQ(
             codebook_size=2 ** (bits // options.groups), num_codebooks=options.groups, dim=bits,

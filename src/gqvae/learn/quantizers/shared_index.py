@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gqvae.config import QuantizerConfig
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.cosine import CosineQuantizer
 from gqvae.settings import share
 
@@ -33,8 +34,8 @@ class SharedIndexQuantizer(CosineQuantizer):
         super().__init__(size, width, config, options)
         d = config.code_width
         self.halves = (width + 1) // 2, width // 2
-        self.project_in, self.second_in = (nn.Linear(half, d) for half in self.halves)
-        self.project_out = nn.Linear(2 * d, width)
+        self.project_in, self.second_in = (Linear(half, d) for half in self.halves)
+        self.project_out = Linear(2 * d, width)
         roots = torch.tensor([options.weight, 1 - options.weight]).sqrt()
         self.register_buffer("roots", roots[:, None], persistent=False)
 

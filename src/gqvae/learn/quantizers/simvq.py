@@ -1,9 +1,10 @@
 """SimVQ (Zhu et al., arXiv 2411.02038): frozen codes under one learned linear map."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gqvae.config import QuantizerConfig
+from gqvae.learn.linear import Linear
 from gqvae.learn.quantizers.base import NoOptions
 from gqvae.learn.quantizers.cosine import CosineQuantizer
 
@@ -17,7 +18,7 @@ class SimVQ(CosineQuantizer):
 
     def __init__(self, size: int, width: int, config: QuantizerConfig, options: NoOptions) -> None:
         super().__init__(size, width, config, options)
-        self.map = nn.Linear(config.code_width, config.code_width, bias=False)
+        self.map = Linear(config.code_width, config.code_width, bias=False)
 
     def _hold_codes(self, codes: Tensor) -> None:
         self.register_buffer("codes", torch.randn_like(codes) * codes.shape[1] ** -0.5)

@@ -1,0 +1,43 @@
+"""Affine maps, on some processors twice as fast as torch's own.
+
+torch leaves matrix products to MKL, which does not use AVX-512 on every processor that has it. oneDNN does, but torch
+asks that for convolutions only: so an affine map of rows is a convolution over single pixels.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_DILATION = (1, 2)  # means nothing to a filter of one pixel, but without it torch does not always ask oneDNN
+_LITTLE = 20_480  # numbers in `x`, up to which it never does
+_BITS = 4
+
+
+class Linear(nn.Linear):
+    """(..., in) -> (..., out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return affine(x, self.weight, self.bias)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight.T + bias: (..., in), (out, in), (out,) -> (..., out)."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() <= _LITTLE or not _has_wide_onednn():
+        return F.linear(x, weight, bias)  # to compile the other does not work with shapes that vary
+    pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)  # channels are last in memory, here and there
+    found = F.conv2d(pixels, weight[:, :, None, None], bias, dilation=_DILATION)
+    return found.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
+
+
+def few_sizes(rows: int) -> int:
+    """So many or a few more, if every step has another number of rows: oneDNN makes a kernel for each that it meets."""
+    unit = 1 << max(0, rows.bit_length() - _BITS)
+    return -(-rows // unit) * unit
+
+
+@cache
+def _has_wide_onednn() -> bool:
+    onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(onednn) and torch.backends.cpu.get_cpu_capability() == "AVX512"
