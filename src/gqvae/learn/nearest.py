@@ -178,13 +178,20 @@ class _Few(torch.autograd.Function):
         for rows, pull, of_rows in zip(*parts, strict=True):
             for start, logits in tiles.of(rows):
                 weights, tile = logits.exp_(), tiles.tile(start)
-                with torch.enable_grad():  # the second product is the gradient of the first
-                    columns = tiles.keys[tile].T.requires_grad_()
-                    product = affine(weights, columns)
-                of_rows += product.detach()
-                of_keys[tile] += torch.autograd.grad(product, columns, pull)[0].T
+                for_rows, for_keys = _products(weights, tiles.keys[tile], pull)
+                of_rows += for_rows
+                of_keys[tile] += for_keys
         of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
         return of_projected[:, :-1] * gradients[0][:, None], of_keys, of_bias, None, None
+
+
+def _products(weights: Tensor, keys: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
+    """weights @ keys and weights.T @ pull: (n, c), (c, d), (n, d) -> (n, d), (c, d)."""
+    with torch.enable_grad():  # the second is the gradient of the first
+        columns = keys.T.requires_grad_()
+        product = affine(weights, columns)
+    (of_columns,) = torch.autograd.grad(product, columns, pull)
+    return product.detach(), of_columns.T
 
 
 def _sum_and_largest(tiles: _Tiles, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
