@@ -9,7 +9,7 @@ from timing import DATA, Task, keep, parser, side_by_side
 
 from gqvae.corpus import Corpus
 from gqvae.patterns import compiled_pattern
-from gqvae.pretokens import count_pretokens
+from gqvae.pretokens import PretokenTable, count_pretokens
 
 TEXTS = ["tinystories_train.txt", "wikipedia_train.txt", "code_train.txt", "multilingual_train.txt"]
 
@@ -40,11 +40,12 @@ def _row(path: Path, pattern: str, times: int, repeats: int) -> dict[str, Any]:
             found.update(expression.findall(document))
         return found
 
-    def ours(threads: int) -> dict[bytes, int]:
-        table = count_pretokens(documents, pattern=pattern, window=1 << 20, workers=threads)
-        return dict(zip(table.pieces, table.counts.tolist(), strict=True))
+    def ours(threads: int) -> PretokenTable:
+        return count_pretokens(documents, pattern=pattern, window=1 << 20, workers=threads)
 
-    assert ours(2) == {piece.encode(): count for piece, count in plain().items()}
+    table = ours(2)
+    found = dict(zip(table.pieces, table.counts.tolist(), strict=True))
+    assert found == {piece.encode(): count for piece, count in plain().items()}
     tasks = {"plain": plain, "one": lambda: ours(1), "two": lambda: ours(2)}
     seconds = side_by_side(tasks, repeats)
     processor = _processor_seconds(plain) / _processor_seconds(tasks["one"])
