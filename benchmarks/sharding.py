@@ -14,23 +14,28 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from multiprocessing import Pipe, get_context
+from pathlib import Path
+from typing import Any
 
-from timing import keep, parser
+from timing import keep, tokenizers_and_texts
 
 from gqvae.corpus import Corpus
 from gqvae.encoding import encode_corpus
 from gqvae.tokenizer import load
 
+TEXTS = {"wikipedia-8192": "wikipedia_train.txt", "multilingual-8192": "multilingual_train.txt"}
 TIMES = 72
 """As often the text: large enough for the start of two processes not to matter."""
 
 
 def main() -> None:
-    arguments = parser(__doc__, "wikipedia_train.txt")
-    arguments.add_argument("--tokenizer", default="wikipedia-8192")
-    given = arguments.parse_args()
-    tokenizer, corpus = load(given.tokenizer), Corpus((str(given.text),))
-    once = list(corpus.documents())
+    repeats, texts = tokenizers_and_texts(__doc__, TEXTS)
+    rows = [row for name, text in texts.items() for row in _rows(name, text, repeats)]
+    keep("sharding", f"texts {TIMES} times over; speed and work are in relation to one process in memory", rows)
+
+
+def _rows(name: str, text: Path, repeats: int) -> list[dict[str, Any]]:
+    tokenizer, once = load(name), list(Corpus((str(text),)).documents())
     documents = once * TIMES
 
     with tempfile.TemporaryDirectory() as folder:
@@ -45,24 +50,23 @@ def main() -> None:
             "to shards, 2 processes": partial(to_shards, workers=2),
         }
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for _ in range(given.repeats):
-            for (name, task), call in product(tasks.items(), ("first", "later")):
+        for _ in range(repeats):
+            for (what, task), call in product(tasks.items(), ("first", "later")):
                 before = once if call == "later" else []
-                found.setdefault((name, call), []).append(_in_new_process(task, before, documents))
-    size = sum(len(document.encode()) for document in documents)
-    about = f"{given.tokenizer}, {given.text.name}, {TIMES} times: {size:,} bytes"
+                found.setdefault((what, call), []).append(_in_new_process(task, before, documents))
     seconds, work = ({key: statistics.median(each[by] for each in found[key]) for key in found} for by in (0, 1))
     base = "in memory, 1 process"
-    rows = [
+    return [
         {
-            "what": name,
+            "tokenizer": name,
+            "MB": round(sum(len(document.encode()) for document in documents) / 1e6),
+            "what": what,
             "call": call,
-            "speed, x in memory": seconds[base, call] / seconds[name, call],
-            "work, x in memory": work[name, call] / work[base, call],
+            "speed": seconds[base, call] / seconds[what, call],
+            "work": work[what, call] / work[base, call],
         }
-        for name, call in found
+        for what, call in found
     ]
-    keep("sharding", about, rows)
 
 
 def _in_new_process(

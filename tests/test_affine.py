@@ -9,13 +9,14 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from gqvae.learn import linear
-from gqvae.learn.linear import Linear, affine, few_sizes
+from gqvae.learn.linear import Linear, affine, to_few_lengths
 
 
 @pytest.fixture(params=[True, False], autouse=True)
-def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """On a processor with AVX-512, and on one without."""
     monkeypatch.setattr(linear, "_has_wide_onednn", lambda: request.param)
+    return bool(request.param)
 
 
 def results(function: Callable[..., Tensor], *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -72,8 +73,23 @@ def test_what_is_compiled_is_left_to_the_compiler() -> None:
     assert "conv" not in graphs[0].code
 
 
-def test_few_numbers_of_rows_stand_for_all() -> None:
-    sizes = [few_sizes(rows) for rows in range(1 << 14)]
-    assert all(rows <= size <= rows * 9 / 8 for rows, size in enumerate(sizes))
-    assert len(set(sizes)) < 100
-    assert set(map(few_sizes, sizes)) == set(sizes)
+def test_onednn_computes_it_on_one_thread_too(wide: bool) -> None:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        pytest.skip("this torch has no oneDNN")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.profiler.profile() as profile:
+            affine(torch.randn(400, 64), torch.randn(7, 64))
+    finally:
+        torch.set_num_threads(threads)
+    assert wide == ("aten::mkldnn_convolution" in {event.key for event in profile.key_averages()})
+
+
+def test_few_lengths_stand_for_all(wide: bool) -> None:
+    lengths = [len(to_few_lengths(torch.ones(length))) for length in range(1 << 12)]
+    assert all(length <= longer <= length * 9 / 8 for length, longer in enumerate(lengths))
+    assert not wide or len(set(lengths)) < 100
+    assert wide or lengths == [*range(1 << 12)]
+    longer = to_few_lengths(torch.arange(1, 34))
+    assert longer.nonzero()[:, 0].tolist() == [*range(33)]

@@ -74,8 +74,10 @@ def test_half_precision_around_it_changes_nothing() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(nearest(half, keys, bias), found)
         again, same = nearest_few(half, keys, bias, 3)
+        (gradient,) = torch.autograd.grad(again.sum(), keys)
     assert torch.equal(same, few)
     assert torch.equal(again, total)
+    assert torch.equal(gradient, torch.autograd.grad(total.sum(), keys)[0])
 
 
 def test_there_is_no_second_gradient() -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from gqvae.config import ObjectiveConfig
+from gqvae.learn import objectives
 from gqvae.learn.data import as_tensor
 from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import GQVAE, span_costs
@@ -23,6 +24,12 @@ PRETOKENS = as_tensor(PIECES)
 # suffixes of each other, one that would begin before the pretoken, and many codes of one string
 STRINGS = (["a", "bca", "ca", "zz", "\x00zz", "ab", "\x00\xff"] + ["b", "z", "?"] * V)[:V]
 LEXICON = Lexicon.of(STRINGS, STRINGS, K, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True, params=[0, 3])
+def filled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more codes decoded than there are."""
+    monkeypatch.setattr(objectives, "to_few_lengths", lambda codes: F.pad(codes, (0, request.param)))
 
 
 def at(quantized: bool, weight: float | Tensor = 1.0, lexicon: Lexicon | None = None) -> Phase:

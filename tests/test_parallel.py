@@ -1,5 +1,6 @@
 """Work in several processes: what `map` gives, whatever dies, fails or is too large."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -13,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from gqvae import parallel
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
 from gqvae.packed import pack
 from gqvae.parallel import map_in_processes
-from gqvae.shelf import PLACE_BYTES
+from gqvae.shelf import PLACE_BYTES, Shelf
 
 HERE = os.getpid()
 
@@ -57,6 +59,17 @@ class Unspeakable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise ValueError(lambda: self)
+
+
+def refuse() -> None:
+    raise ValueError("unreadable")
+
+
+class Unreadable:
+    """Can be pickled, but not read again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse, ()
 
 
 def unspeakable_elsewhere(number: int) -> Any:
@@ -123,6 +136,50 @@ def test_items_and_results_of_any_size_travel(size: int) -> None:
     assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs nameless files")
+def test_items_and_results_lie_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    class Watched(Shelf):
+        def get(self, place: int, given: int | bytes) -> Any:
+            told.append(given)
+            return super().get(place, given)
+
+    monkeypatch.setattr(parallel, "Shelf", Watched)
+    items = [bytes([number]) * 100_000 for number in range(30)]
+    assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
+    assert told
+    assert {type(length) for length in told} == {int}
+
+
+@pytest.mark.parametrize("file", [None, "/dev/full"])
+def test_without_shared_memory_they_go_through_pipes(file: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if file:
+        monkeypatch.setattr(os, "memfd_create", lambda _: os.open(file, os.O_RDONLY), raising=False)
+    else:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    items = [bytes([number]) * 100_000 for number in range(30)]
+    assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs to count open files")
+def test_nothing_stays_open() -> None:
+    gc.disable()  # which would close what is left, sooner or later
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            assert list(map_in_processes(square, range(20), 3)) == [*map(square, range(20))]
+            assert list(islice(map_in_processes(square, range(20), 3), 3)) == [0, 1, 4]
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
+
+
+def test_what_cannot_be_read_elsewhere_is_told_as_it_is() -> None:
+    with pytest.raises(ValueError, match="unreadable"):
+        list(map_in_processes(type, [*range(5), *[Unreadable()] * 50], 2))
+
+
 def test_few_items_are_read_ahead() -> None:
     numbers = iter(range(200))
     for given, _ in enumerate(map_in_processes(square, numbers, 2)):
@@ -164,11 +221,12 @@ def test_processes_end_when_no_more_is_asked_for() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_processes_need_not_be_forked() -> None:
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_need_not_be_forked(method: str) -> None:
     program = (
         "import multiprocessing\n"
         "from gqvae.parallel import map_in_processes\n"
-        "multiprocessing.set_start_method('spawn')\n"
+        f"multiprocessing.set_start_method('{method}')\n"
         "assert list(map_in_processes(bin, range(9), 2)) == list(map(bin, range(9)))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -1,32 +1,27 @@
 """Work shared out over processes, in order and in bounded memory.
 
 The process that asks works too: of two, one is a child. Between items of its own it hands out others and takes results,
-so neither may have to wait for the other: a thread of a child hears at once what there is to do, and items and results
-lie in memory that both share. An item's place is then its result's.
+so neither may have to wait for the other: one thread of a child hears at once what there is to do, another tells what
+is done. Items and results lie in memory that both share; an item's place is then its result's.
 """
 
-import gc
-import os
-import signal
-import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gqvae.errors import GqvaeError
 from gqvae.shelf import Shelf
+from gqvae.worker import Outcome, outcome, serve
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_Outcome = tuple[Any, Exception | None]
 
+_PIPE_BYTES = 1 << 20  # the most that Linux grants to everyone
 _AHEAD = 3  # items that a child has: one to work on, and the next while this process does one of its own
 
 
@@ -117,6 +112,7 @@ def _shared_out(
     finally:
         for child in children:
             child.end()
+        children.clear()  # which they hold, too
         learner.quiet()
 
 
@@ -127,10 +123,10 @@ class _Here(Generic[_Item, _Result]):
         self, function: Callable[[_Item], _Result], learner: Learner, children: "Sequence[_Child[_Item, _Result]]"
     ) -> None:
         self._function, self._learner, self._children = function, learner, children
-        self._outcomes: deque[_Outcome] = deque()
+        self._outcomes: deque[Outcome] = deque()
 
     def begin(self, item: _Item) -> None:
-        self._outcomes.append(_outcome(self._function, item))
+        self._outcomes.append(outcome(self._function, item))
         self._tell(self._learner.news())
 
     def _tell(self, news: Any) -> None:
@@ -165,9 +161,11 @@ class _Child(_Here[_Item, _Result]):
         self._unpack = elsewhere.unpack
         its_items, self._items = Pipe(duplex=False)
         self._results, its_results = Pipe(duplex=False)
+        _enlarge(self._items)
+        _enlarge(its_results)
         self._shelf, self._free = Shelf(_AHEAD), list(range(_AHEAD))
         arguments = elsewhere.function, learner, self._shelf, its_items, its_results, (self._items, self._results)
-        self._process = Process(target=_serve, args=arguments, daemon=True)
+        self._process = Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         its_items.close()  # so that, when it has died, nobody holds the other ends
         its_results.close()
@@ -203,6 +201,7 @@ class _Child(_Here[_Item, _Result]):
         self._process.join()
         self._items.close()
         self._results.close()
+        self._shelf.close()
 
     def _receive(self) -> None:
         with _telling_death():
@@ -223,52 +222,11 @@ def _telling_death() -> Iterator[None]:
         raise GqvaeError("a worker process died (out of memory?): try fewer workers") from error
 
 
-def _outcome(function: Callable[[_Item], Any], item: _Item) -> _Outcome:
+def _enlarge(pipe: "Connection[Any, Any]") -> None:
+    """For what is too large for a place, and for news."""
     try:
-        return function(item), None
-    except Exception as error:
-        return None, error
-
-
-def _serve(
-    function: Callable[[Any], Any],
-    learner: Learner,
-    shelf: Shelf,
-    items: "Connection[Any, Any]",
-    results: "Connection[Any, Any]",
-    others: tuple["Connection[Any, Any]", ...],
-) -> None:
-    """What a child does until it is ended. `others`: the parent's ends of the pipes."""
-    for end in others:
-        end.close()  # else a pipe would stay open without a parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    gc.freeze()  # else the collector would write to all that was forked, and so copy it
-    waiting: dict[str, SimpleQueue[Any]] = {"item": SimpleQueue(), "news": SimpleQueue()}
-    threading.Thread(target=_take, args=(items, waiting), daemon=True).start()
-    learner.news()  # from now on
-    while True:
-        place, told = waiting["item"].get()
-        while not waiting["news"].empty():
-            learner.learn(waiting["news"].get())
-        result, error = _outcome(function, shelf.get(place, told))
-        if error:
-            error.add_note("".join(("In a worker process: ", *traceback.format_exception(error))))
-        results.send((place, _put(shelf, place, (result, error, learner.news()))))
-
-
-def _take(items: "Connection[Any, Any]", waiting: "dict[str, SimpleQueue[Any]]") -> None:
-    """Take items and news as they come, and end with the parent, even one that was killed."""
-    try:
-        while True:
-            kind, what = items.recv()
-            waiting[kind].put(what)
-    finally:
-        os._exit(1)
-
-
-def _put(shelf: Shelf, place: int, outcome: tuple[Any, ...]) -> int | bytes:
-    try:
-        return shelf.put(place, outcome)
-    except Exception as untold:  # cannot be pickled
-        return shelf.put(place, (None, untold, None))
+        from fcntl import F_SETPIPE_SZ, fcntl
+    except ImportError:  # not on Linux: processes wait for one another more often
+        return
+    with suppress(OSError):  # a user who has very many pipes already
+        fcntl(pipe.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)

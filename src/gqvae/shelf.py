@@ -1,34 +1,60 @@
 """Memory that two processes share, to hand over objects: a pipe takes them from page to page, and holds few."""
 
-from ctypes import c_char
-from multiprocessing.reduction import ForkingPickler
-from multiprocessing.sharedctypes import RawArray
+import os
+from contextlib import suppress
+from mmap import mmap
+from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
 
-PLACE_BYTES = 1 << 22
+PLACE_BYTES = 1 << 23
+"""Of which only what is used takes memory."""
 
 
 class Shelf:
     """Numbered places for one picklable object each. Which of them are free is for the processes to know.
+
+    Where the system gives no nameless file, objects are told whole.
 
     Args:
         places: how many there are, of `PLACE_BYTES` bytes.
     """
 
     def __init__(self, places: int) -> None:
-        self._memory = RawArray(c_char, places * PLACE_BYTES)
+        self._file, self._memory = -1, None
+        with suppress(AttributeError, OSError):  # not on Linux, forbidden, or no more addresses
+            self._file = os.memfd_create("gqvae")  # unlike what is in /dev/shm, it has room as long as there is memory
+            os.truncate(self._file, places * PLACE_BYTES)
+            self._memory = mmap(self._file, 0)
+
+    _memory: mmap | None
+
+    def __getstate__(self) -> Any:
+        return DupFd(self._file) if self._memory else None
+
+    def __setstate__(self, file: Any) -> None:
+        self._file = file.detach() if file else -1
+        self._memory = mmap(self._file, 0) if file else None
 
     def put(self, place: int, what: object) -> int | bytes:
         """Gives what the other process is to be told: how long it is, or, where it is too long, all of it."""
         pickled = ForkingPickler.dumps(what)
-        if len(pickled) > PLACE_BYTES:
+        if not self._memory or len(pickled) > PLACE_BYTES:
             return bytes(pickled)
-        self._place(place)[: len(pickled)] = pickled
+        start = place * PLACE_BYTES
+        self._memory[start : start + len(pickled)] = pickled
         return len(pickled)
 
     def get(self, place: int, told: int | bytes) -> Any:
         """A copy of what the other process has put there."""
-        return ForkingPickler.loads(told if isinstance(told, bytes) else self._place(place)[:told])
+        if isinstance(told, bytes):
+            return ForkingPickler.loads(told)
+        assert self._memory
+        start = place * PLACE_BYTES
+        with memoryview(self._memory) as memory, memory[start : start + told] as pickled:
+            return ForkingPickler.loads(pickled)
 
-    def _place(self, place: int) -> memoryview:
-        return memoryview(self._memory).cast("B")[place * PLACE_BYTES :][:PLACE_BYTES]
+    def close(self) -> None:
+        if self._memory:
+            self._memory.close()
+        if self._file >= 0:
+            os.close(self._file)

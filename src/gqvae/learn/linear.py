@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 _DILATION = (1, 2)  # means nothing to a filter of one pixel, but without it torch does not always ask oneDNN
 _LITTLE = 20_480  # numbers in `x`, up to which it never does
-_BITS = 4
+_BITS = 4  # of a length that `to_few_lengths` leaves: at most an eighth is added
 
 
 class Linear(nn.Linear):
@@ -31,10 +31,13 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
 
 
-def few_sizes(rows: int) -> int:
-    """So many or a few more, if every step has another number of rows: oneDNN makes a kernel for each that it meets."""
-    unit = 1 << max(0, rows.bit_length() - _BITS)
-    return -(-rows // unit) * unit
+def to_few_lengths(codes: Tensor) -> Tensor:
+    """(n,) -> (m,): with zeros at the end, where otherwise every step would have another number of rows. oneDNN makes a
+    kernel for each number that it meets, and keeps a thousand."""
+    if codes.device.type != "cpu" or not _has_wide_onednn():
+        return codes
+    unit = 1 << max(0, len(codes).bit_length() - _BITS)
+    return F.pad(codes, (0, -len(codes) % unit))
 
 
 @cache

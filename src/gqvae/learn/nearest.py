@@ -167,22 +167,30 @@ class _Few(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, keys, bias, log_total = ctx.saved_tensors
-        # what is done to whole tiles is what takes time: so that weights are exp of a product alone, and are summed by
-        # one, the sum to divide by is one more column of the latents, and a column of ones one more of the keys
-        ones = keys.new_ones(len(keys), 1, dtype=torch.float)
-        tiles = _Tiles(torch.cat([keys.float(), ones], 1), bias.float(), ctx.allowed)
-        shifted = torch.cat([projected.float(), -log_total[:, None]], 1)
-        scaled = gradients[0][:, None] * torch.cat([projected.float(), torch.ones_like(log_total)[:, None]], 1)
-        of_projected, of_keys = torch.zeros_like(shifted), torch.zeros_like(tiles.keys)
-        parts = (torch.split(tensor, tiles.rows) for tensor in (shifted, scaled, of_projected))
-        for rows, pull, of_rows in zip(*parts, strict=True):
-            for start, logits in tiles.of(rows):
-                weights, tile = logits.exp_(), tiles.tile(start)
-                for_rows, for_keys = _products(weights, tiles.keys[tile], pull)
-                of_rows += for_rows
-                of_keys[tile] += for_keys
-        of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
-        return of_projected[:, :-1] * gradients[0][:, None], of_keys, of_bias, None, None
+        with torch.autocast(projected.device.type, enabled=False):
+            found = _gradients(projected.float(), keys.float(), bias.float(), ctx.allowed, log_total, gradients[0])
+        return *found, None, None
+
+
+def _gradients(
+    projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | None, log_total: Tensor, pull: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the sum of pull (N,) * log_total (N,), for the first three."""
+    # what is done to whole tiles is what takes time: so that weights are exp of a product alone, and are summed by one,
+    # the sum to divide by is one more column of the latents, and a column of ones one more of the keys
+    tiles = _Tiles(torch.cat([keys, torch.ones_like(keys[:, :1])], 1), bias, allowed)
+    shifted = torch.cat([projected, -log_total[:, None]], 1)
+    scaled = pull[:, None] * torch.cat([projected, torch.ones_like(log_total)[:, None]], 1)
+    of_projected, of_keys = torch.zeros_like(shifted), torch.zeros_like(tiles.keys)
+    parts = (torch.split(tensor, tiles.rows) for tensor in (shifted, scaled, of_projected))
+    for rows, scaled_rows, of_rows in zip(*parts, strict=True):
+        for start, logits in tiles.of(rows):
+            weights, tile = logits.exp_(), tiles.tile(start)
+            for_rows, for_keys = _products(weights, tiles.keys[tile], scaled_rows)
+            of_rows += for_rows
+            of_keys[tile] += for_keys
+    of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
+    return of_projected[:, :-1] * pull[:, None], of_keys, of_bias
 
 
 def _products(weights: Tensor, keys: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gqvae.config import ObjectiveConfig, QuantizerConfig
 from gqvae.learn.lexicon import Lexicon
-from gqvae.learn.linear import few_sizes
+from gqvae.learn.linear import to_few_lengths
 from gqvae.learn.model import GQVAE, candidate_span_costs, span_costs
 from gqvae.learn.segments import (
     log_partition,
@@ -87,8 +87,8 @@ class Marginal(nn.Module):
         candidates = quantizer.candidates(latents, self.count, besides=exact)
         # each code that matters to this batch is decoded once, however often it is a candidate
         rows, places = torch.unique(candidates.indices, return_inverse=True)
-        rows = F.pad(rows, (0, few_sizes(len(rows)) - len(rows)))
-        costs = candidate_span_costs(self.model.decode(quantizer.vectors(rows), reach), places, pretokens)
+        vectors = quantizer.vectors(to_few_lengths(rows))
+        costs = candidate_span_costs(self.model.decode(vectors, reach), places, pretokens)
         edges = candidates.log_probs[..., None] - phase.weight * costs - self.model.price
         scores = edges.logsumexp(2)
         loss = -log_partition(scores).sum() / pretokens.numel() + quantizer.penalty(latents)
