@@ -221,10 +221,12 @@ def test_processes_end_when_no_more_is_asked_for() -> None:
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_processes_need_not_be_forked(method: str) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("method", sorted({*multiprocessing.get_all_start_methods()} - {"fork"}))
+def test_processes_need_not_be_forked(method: str, shared: bool) -> None:
     program = (
-        "import multiprocessing\n"
+        "import multiprocessing, os\n"
+        f"if not {shared}: vars(os).pop('memfd_create', None)\n"
         "from gqvae.parallel import map_in_processes\n"
         f"multiprocessing.set_start_method('{method}')\n"
         "assert list(map_in_processes(bin, range(9), 2)) == list(map(bin, range(9)))\n"

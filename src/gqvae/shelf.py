@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from mmap import mmap
-from multiprocessing.reduction import DupFd, ForkingPickler
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 PLACE_BYTES = 1 << 23
@@ -19,6 +19,8 @@ class Shelf:
         places: how many there are, of `PLACE_BYTES` bytes.
     """
 
+    _memory: mmap | None
+
     def __init__(self, places: int) -> None:
         self._file, self._memory = -1, None
         with suppress(AttributeError, OSError):  # not on Linux, forbidden, or no more addresses
@@ -26,12 +28,16 @@ class Shelf:
             os.truncate(self._file, places * PLACE_BYTES)
             self._memory = mmap(self._file, 0)
 
-    _memory: mmap | None
+    def __getstate__(self) -> tuple[Any]:
+        """For a process that is started, not forked."""
+        if not self._memory:
+            return (None,)
+        from multiprocessing.reduction import DupFd  # not on Windows
 
-    def __getstate__(self) -> Any:
-        return DupFd(self._file) if self._memory else None
+        return (DupFd(self._file),)
 
-    def __setstate__(self, file: Any) -> None:
+    def __setstate__(self, state: tuple[Any]) -> None:
+        (file,) = state
         self._file = file.detach() if file else -1
         self._memory = mmap(self._file, 0) if file else None
 
