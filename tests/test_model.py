@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int, jaxtyped
 from learning import TINY, new_model
 from torch import Tensor
+from torch.nn import functional as F
 from torch.testing import assert_close
 
-from gqvae.learn.model import GQVAE, Convolution, Decoded, candidate_span_costs, span_costs
+from gqvae.learn.model import GQVAE, Convolution, Decoded, attend, candidate_span_costs, span_costs
 
 K = TINY.model.longest_token
 
@@ -130,6 +131,16 @@ def test_candidates_cost_what_their_codes_cost(model: GQVAE) -> None:
         one = candidates[..., number]
         chosen = Decoded(codebook.characters[one], codebook.lengths[one])
         assert_close(costs[:, :, number], span_costs(chosen, pretokens)[..., : costs.shape[-1]])
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 40])
+def test_attention_is_that_of_torch(length: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    tensors = [torch.randn(5, 2, length, 8, generator=generator).requires_grad_() for _ in range(3)]
+    ours, theirs = attend(*tensors), F.scaled_dot_product_attention(*tensors)
+    assert_close(ours, theirs)
+    pull = torch.randn(ours.shape, generator=generator)
+    assert_close(torch.autograd.grad(ours, tensors, pull), torch.autograd.grad(theirs, tensors, pull))
 
 
 @pytest.mark.parametrize("width", [1, 3, 9])
