@@ -75,7 +75,8 @@ def _in_new_process(
     """Seconds by the clock, and of the processors: its own, and those of processes that it started and waited for."""
 
     def timed() -> None:
-        task(before)
+        if before:
+            task(before)
         work, start = sum(os.times()[:4]), time.perf_counter()
         result = task(documents)  # held, so that freeing it is not timed
         there.send((time.perf_counter() - start, sum(os.times()[:4]) - work))
