@@ -122,6 +122,14 @@ def test_a_stream_gives_the_ids_of_the_whole(
     assert [index for number, some in found for index in some if number > 1] == [7, 8, 9]
 
 
+@pytest.mark.parametrize("chunk", range(4, 12))
+def test_the_last_id_is_read_wherever_a_line_without_an_end_is_cut(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gqvae.streams._CHUNK", chunk)
+    found = list(ids_of_lines(io.BytesIO(b"12 345 6\n78 90")))
+    wanted = [(1, 12), (1, 345), (1, 6), (2, 78), (2, 90)]
+    assert [(number, index) for number, some in found for index in some] == wanted
+
+
 def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(
     tok: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def ids_of_lines(stream: IO[bytes]) -> Iterator[tuple[int, list[int]]]:
     Raises GqvaeError for what is not a line of ids.
     """
     number, held = 1, b""
-    while read := stream.readline(_CHUNK):
+    while (read := stream.readline(_CHUNK)) or held:
         words, whole = (held + read).split(), read[-1:].isspace() or len(read) < _CHUNK
         held = b"" if whole or len(words) < 2 else words.pop()
         try:
