@@ -57,6 +57,7 @@ def test_two_threads_give_the_same_every_time(corpus: Corpus, tmp_path: Path) ->
         ("marginal", "gumbel", "needs"),
         ("marginal", "residual", "needs"),
         ("marginal", "soft_topk", "none"),
+        ("marginal", "simvq", "needs"),
     ],
 )
 def test_a_resumed_run_ends_as_if_it_had_never_stopped(

@@ -29,4 +29,6 @@ class SimVQ(CosineQuantizer):
 
     @torch.no_grad()
     def replace(self, rows: Tensor, latents: Tensor) -> None:
-        self.codes[rows] = torch.linalg.lstsq(self.map.weight, self.project(latents).T).solution.T
+        # by default a CPU's driver gives other digits each time
+        solved = torch.linalg.lstsq(self.map.weight, self.project(latents).T, driver="gels").solution
+        self.codes[rows] = solved.T
