@@ -1,5 +1,7 @@
 """Tokens of a fixed length."""
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,3 +46,12 @@ def test_it_counts_the_ids_of_its_vocabulary() -> None:
     fixed = FixedLengthTokenizer(TOY, 3)
     assert (fixed.vocab_size, fixed.name, fixed.note) == (TOY.vocab_size, "toy", "")
     assert max(len(fixed.decode_bytes([id_])) for id_ in fixed.encode(TEXT)) <= 3 < max(map(len, TOY.split(TEXT)))
+
+
+def test_a_copy_remembers_nothing_and_gives_the_same_ids() -> None:
+    fixed = FixedLengthTokenizer(TOY, 3)
+    ids = fixed.encode(TEXT)
+    copied = copy.deepcopy(fixed)
+    assert fixed._ids_of
+    assert not copied._ids_of
+    assert copied.encode(TEXT) == ids

@@ -4,13 +4,14 @@ Trained as a GQ-VAE that reads windows of k bytes: a code must say its piece wit
 the piece alone loses nothing.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from gqvae.memo import Memo
 from gqvae.patterns import cut, split_text
 from gqvae.tokenizer import Tokenizer
-from gqvae.viterbi import best_ids, build_trie
 
 
 class FixedLengthTokenizer:
@@ -26,19 +27,20 @@ class FixedLengthTokenizer:
         self.name = tokenizer.name
         self.vocab_size = tokenizer.vocab_size
         self.decode_bytes = tokenizer.decode_bytes
-        vocabulary = tokenizer.vocabulary
-        trie = build_trie(vocabulary.plain_tokens, tokenizer.scores)
-        longest = max(map(len, vocabulary.plain_tokens))
+        self._tokenizer, self._span = tokenizer, span
+        # spells a piece as a whole, whatever the pattern would make of it
+        self._speller = Tokenizer(tokenizer.vocabulary, tokenizer.scores, "none", tokenizer.name)
+        self._ids_of = Memo(partial(map, self._of_pretoken))
 
-        def piece_ids(piece: bytes) -> tuple[int, ...]:
-            known = vocabulary.id_of.get(piece)
-            return best_ids(piece, trie, longest, vocabulary.id_of) if known is None else (known,)
-
-        def pretoken_ids(pretoken: str) -> tuple[int, ...]:
-            return tuple(chain.from_iterable(map(piece_ids, cut(pretoken.encode(), span))))
-
-        self._pattern = tokenizer.pattern
-        self._ids_of = Memo(partial(map, pretoken_ids))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FixedLengthTokenizer, (self._tokenizer, self._span)
 
     def encode(self, text: str) -> list[int]:
-        return list(chain.from_iterable(self._ids_of.values_of(split_text(text, self._pattern))))
+        return list(chain.from_iterable(self._ids_of.values_of(split_text(text, self._tokenizer.pattern))))
+
+    def _of_pretoken(self, pretoken: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(map(self._of_piece, cut(pretoken.encode(), self._span))))
+
+    def _of_piece(self, piece: bytes) -> Sequence[int]:
+        known = self._tokenizer.vocabulary.id_of.get(piece)
+        return self._speller.encode(piece) if known is None else (known,)
