@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -249,3 +250,17 @@ def test_json_is_read_in_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for nothing, message in ((tmp_path / "b", "cannot read"), (Path("/dev/zero"), "is not a file")):
         with pytest.raises(GqvaeError, match=message):
             read_json(nothing)
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_what_is_written_may_be_read_by_whom_the_umask_lets(mask: int, file: int, folder: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_json(tmp_path / "a.json", 1)
+        with replacing_folder(tmp_path / "b") as new:
+            (new / "c").touch()
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == folder

@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with scratch(path.parent, f".{path.name}.") as folder:
             temporary = folder / path.name
             yield temporary
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, _allowed(0o666))
             sync(temporary)  # or a power cut could leave the new name on an empty file
             os.replace(temporary, path)
             sync(path.parent)
@@ -60,7 +60,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         aside = temporary.with_suffix(".old")
         try:
             yield temporary
-            os.chmod(temporary, 0o755)
+            os.chmod(temporary, _allowed(0o777))
             for file in temporary.rglob("*"):
                 sync(file)
             if path.exists():
@@ -72,6 +72,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 os.replace(aside, path)
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _allowed(mode: int) -> int:
+    """What the user's umask leaves of it."""
+    mask = os.umask(0o077)  # the only way to learn it is to set it
+    os.umask(mask)
+    return mode & ~mask
 
 
 def sync(path: Path) -> None:
