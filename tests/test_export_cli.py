@@ -56,6 +56,7 @@ def test_portable_then_evaluate_then_gguf(tok: str, text_file: str, tmp_path: Pa
         (["--format", "gguf"], 1, "first gqvae export"),
         (["--pad-token", "<nobody>"], 1, "is no special token"),
         (["--train-corpus", "TEXT"], 2, "are for --format portable"),
+        (["--keep", "0.9"], 2, "are for --format portable"),
         (["--format", "gguf", "--chat-template", "chatml"], 2, "go into a tokenizer.json"),
         (["--format", "onnx"], 2, "onnx"),
     ],

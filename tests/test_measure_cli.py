@@ -91,6 +91,32 @@ def test_skipped_documents_are_reported(tok: str, tmp_path: Path) -> None:
 # export, verify, show
 
 
+def test_skipped_documents_of_the_training_text_are_reported(tok: str, text_file: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "fine words to train on"}\nnot JSON\n')
+    more = ("--against", "bpe:270", "--train-corpus", str(path), "--on-error", "skip")
+    result = call("evaluate", tok, "--corpus", text_file, *more)
+    assert (result.status, "skipped 1" in result.err) == (0, True)
+
+
+def test_stdin_is_not_read_again(tok: str, text_file: str, tmp_path: Path) -> None:
+    """It would be an empty text."""
+    peers = ("--against", "bpe:270", "--against", "wordpiece:270", "--train-corpus", "-")
+    exported = str(tmp_path / "hf")
+    assert call("export", tok, "--out", exported).status == 0
+    for arguments in (
+        ("evaluate", tok, "--corpus", text_file, *peers),
+        ("evaluate", tok, "--corpus", "-", *peers[2:]),
+        ("verify", tok, tok, "--corpus", "-"),
+        ("verify", tok, "--export", exported, "--corpus", "-"),
+    ):
+        result = call(*arguments, stdin=b"some words")
+        assert result.status == 2
+        assert "stdin can be read once" in result.err
+    assert call("evaluate", tok, "--corpus", text_file, *peers[2:], stdin=b"some words").status == 0
+    assert call("verify", tok, "--corpus", "-", stdin=b"some words").status == 0
+
+
 def test_export_then_evaluate_the_export(tok: str, text_file: str, tmp_path: Path) -> None:
     folder = str(tmp_path / "hf")
     result = call("export", tok, "--out", folder, "--corpus", text_file)

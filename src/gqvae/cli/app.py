@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -96,6 +96,12 @@ def corpus_of(
 
     line = DEFAULT_SEPARATOR if separator is None else separator or None
     return Corpus(tuple(inputs), separator=line, field=field, on_error=cast(Any, on_error.value))
+
+
+def read_once(inputs: Sequence[str]) -> None:
+    """Refuse to read stdin again, where there is nothing left. inputs: every text, as often as it is read."""
+    if inputs.count("-") > 1:
+        raise typer.BadParameter("stdin can be read once, and would be read again here: give a file")
 
 
 def report_skips(corpus: "Corpus") -> None:

@@ -14,6 +14,7 @@ from gqvae.cli.app import (
     SeparatorLine,
     corpus_of,
     print_json,
+    read_once,
     report_skips,
 )
 from gqvae.errors import GqvaeError
@@ -50,8 +51,7 @@ def evaluate(
     to_train = [spec for spec in peers if _is_trained(spec)]
     if to_train and not train_corpus:
         raise typer.BadParameter(f"--against {to_train[0]} needs --train-corpus FILE, the text to train it on")
-    if "-" in corpus and "-" in (train_corpus or []):
-        raise typer.BadParameter("stdin can be read once: give a file to --corpus or to --train-corpus")
+    read_once([*corpus, *(train_corpus or []) * len(to_train)])
     text = corpus_of(corpus, separator, field, on_error)
     training_text = corpus_of(train_corpus or corpus, separator, field, on_error)
     names = [*tokenizers, *peers]
@@ -60,7 +60,8 @@ def evaluate(
     for spec in to_train:
         loaded[spec] = train_peer(spec, terminal.progress(f"training {spec}", training_text.documents()))
     rows = compare([loaded[spec] for spec in names], terminal.progress("measuring", text.documents()))
-    report_skips(text)
+    for read in [training_text] * bool(to_train) + [text]:
+        report_skips(read)
     report = rate(rows, reference=len(tokenizers) if peers else 0)
     for name, row in zip(names, report, strict=True):
         row["name"] = name  # as it was asked for: two folders may hold tokenizers of the same name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gqvae.cli.app import AsJson, Out, SeparatorLine, corpus_of, print_json
+from gqvae.cli.app import AsJson, Out, SeparatorLine, corpus_of, print_json, read_once
 from gqvae.errors import GqvaeError
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def export(
     ] = None,
     separator: SeparatorLine = None,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, help="portable: share of the bytes per token to keep, or fail.")
-    ] = 0.98,
+        float | None,
+        typer.Option(min=0, max=1, help="portable: share of the bytes per token to keep, or fail. Default: 0.98."),
+    ] = None,
     merges_only: Annotated[
         bool, typer.Option("--merges-only", help="portable: no ids for whole words alone; a plain BPE.")
     ] = False,
@@ -75,7 +76,7 @@ def export(
         padding_side=padding_side,
         model_max_length=model_max_length,
     )
-    _refuse_useless(format, settings, bool(train_corpus) or merges_only)
+    _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
     samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
     match format:
         case Format.huggingface:
@@ -83,11 +84,12 @@ def export(
 
             report = export_huggingface(_loaded(tokenizer), out, samples, settings)
         case Format.portable:
-            from gqvae.export.portable import export_portable
+            from gqvae.export.portable import KEEP, export_portable
 
+            kept = KEEP if keep is None else keep
             counts = _counts(tokenizer, train_corpus, separator)
             report = export_portable(
-                _learned(tokenizer), out, counts, samples, settings, keep=keep, merges_only=merges_only
+                _learned(tokenizer), out, counts, samples, settings, keep=kept, merges_only=merges_only
             )
         case Format.sentencepiece:
             from gqvae.export.sentencepiece import export_sentencepiece
@@ -107,7 +109,7 @@ def _refuse_useless(format: Format, settings: "Settings", about_portable: bool) 
     if settings != Settings() and format not in (Format.huggingface, Format.portable):
         raise typer.BadParameter(f"special tokens, templates and padding go into a tokenizer.json, not into {format}")
     if about_portable and format != Format.portable:
-        raise typer.BadParameter("--train-corpus and --merges-only are for --format portable")
+        raise typer.BadParameter("--train-corpus, --merges-only and --keep are for --format portable")
 
 
 def _loaded(name: str) -> "Tokenizer | BPETokenizer":
@@ -170,6 +172,7 @@ def verify(
 
     if exports and len(tokenizers) > 1:
         raise typer.BadParameter("--export is an export of one TOK: name that alone")
+    read_once([*(corpus or [])] * (len(tokenizers) + len(exports or [])))
     reports = []
     for tokenizer in tokenizers:
         documents = corpus_of(corpus, separator).documents() if corpus else ()
