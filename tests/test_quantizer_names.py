@@ -47,6 +47,7 @@ def test_options_take_their_types_and_survive_json() -> None:
         (["quantizer.name=fsq", "quantizer.options.levels=1,9"], "2 or more"),
         (["quantizer.name=fsq", "quantizer.revival=reservoir"], "those of fsq do not move by themselves"),
         (["quantizer.name=gradient", "quantizer.options.path=rotation"], r"no effect without objective\.name=gates"),
+        (["quantizer.commitment=0.5"], r"quantizer\.commitment is of no effect without objective\.name=gates"),
         (["quantizer.name=gradient", "quantizer.options.path=bent"], "straight, rotation, diveq"),
         (["quantizer.name=ema", "quantizer.options.decay=1.5"], "between 0 and 1"),
     ],

@@ -97,7 +97,7 @@ class QuantizerConfig:
     """How many of the nearest codes are considered for each span besides the one that spells it, by the marginal
     objective and the viterbi segmenter."""
     commitment: float = 0.25
-    """beta: weight of the term that moves the encoder to the codes."""
+    """gates: beta, weight of the term that moves the encoder to the codes."""
     warmup_steps: int = 100
     """First steps run without quantization; their latents start the codes."""
     start: Literal["latents", "kmeans"] = "latents"

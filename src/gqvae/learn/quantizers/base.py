@@ -93,10 +93,13 @@ class Quantizer(nn.Module):
                 f"quantizer.revival=reservoir moves single codes, and those of {config.quantizer.name} do not move by "
                 "themselves: there are needs and none"
             )
-        default = cls.Options()
-        for name in cls.of_gates:
-            if config.objective.name != "gates" and getattr(options, name) != getattr(default, name):
-                raise GqvaeError(f"quantizer.options.{name} is of no effect without objective.name=gates")
+        if config.objective.name == "gates":
+            return
+        default, shared = cls.Options(), QuantizerConfig()
+        given = {f"options.{name}": (getattr(options, name), getattr(default, name)) for name in cls.of_gates}
+        for name, (value, usual) in (given | {"commitment": (config.quantizer.commitment, shared.commitment)}).items():
+            if value != usual:
+                raise GqvaeError(f"quantizer.{name} is of no effect without objective.name=gates")
 
     @property
     def device(self) -> torch.device:
