@@ -18,7 +18,7 @@ from gqvae.files import locked, read_json
 from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan
 from gqvae.reproduce.results import bits_at, pairs
 from gqvae.reproduce.settings import SIZES, ReproduceSettings
-from gqvae.reproduce.workspace import Workspace
+from gqvae.reproduce.workspace import PARALLEL, Workspace
 
 SMALL = (
     "vocab_size=700", "curve=", "spans=2,3", "superword=false", "seeds=4", "held_out=0.2", "steps=12", "fixed_steps=12",
@@ -120,6 +120,36 @@ def test_a_folder_is_begun_once(tmp_path: Path) -> None:
         Workspace(tmp_path / "one").prepare(SETTINGS, ["a.txt"], documents[:1])
 
 
+def test_a_folder_that_was_refused_or_killed_early_is_begun_again(tmp_path: Path) -> None:
+    space = Workspace(tmp_path / "out")
+    documents = [f"document {n} " * 9 for n in range(40)]
+    with pytest.raises(GqvaeError, match="no document is held-out text"):
+        space.prepare(SETTINGS, ["a.txt"], documents[:1])
+    (space.folder / "corpus" / "notes.txt").touch()
+    with pytest.raises(GqvaeError, match="holds other files"):
+        space.prepare(SETTINGS, ["a.txt"], documents)
+    (space.folder / "corpus" / "notes.txt").unlink()
+    space.prepare(SETTINGS, ["a.txt"], documents)
+    assert sorted(space.training() + space.held_out()) == sorted(documents)
+
+
+def test_another_parallel_text_is_refused(tmp_path: Path) -> None:
+    space, documents = Workspace(tmp_path / "out"), [f"document {n} " * 9 for n in range(40)]
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text("1")
+    other.write_text("2")
+    space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
+    space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
+    assert space.parallel.read_text() == "1"
+    for changed in (other, None):
+        with pytest.raises(GqvaeError, match=r"begun with another parallel\.jsonl"):
+            space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: changed})
+    without = Workspace(tmp_path / "without")
+    without.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: None})
+    with pytest.raises(GqvaeError, match="begun with another"):
+        without.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
+
+
 def test_only_the_first_bytes_are_used(tmp_path: Path) -> None:
     space = Workspace(tmp_path / "out")
     space.prepare(SETTINGS.override(["most_bytes=1000"]), ["a.txt"], (f"{n:09}\n" for n in range(10**6)))
@@ -183,4 +213,6 @@ def test_its_figures_follow_from_the_ids(compared: tuple[Path, dict[str, Any]]) 
         measures = tokenizer["measures"]
         assert measures["tokens"] == sum(map(len, ids))
         assert measures["bytes_per_token"] == pytest.approx(size / sum(map(len, ids)))
+        if "distilled" in tokenizer:
+            assert tokenizer["distilled"]["measured_on"] == "held-out text"
         assert measures["used_ids"] == len({id_ for row in ids for id_ in row})

@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
 
 import pytest
 from learning import OBJECTIVES, QUANTIZERS, SHORT, TINY, interrupt_at, metrics, vary
@@ -83,6 +85,24 @@ def test_an_unfinished_run_is_not_distilled(corpus: Corpus, tmp_path: Path, monk
         train(SHORT, corpus, tmp_path / "run")
     with pytest.raises(GqvaeError, match="trained for 12 of 40 steps: finish it with --resume"):
         distill(tmp_path / "run", tmp_path / "out")
+
+
+def test_steps_that_quantize_nothing_and_text_without_held_out_documents_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "one.txt"
+    text.write_text(" ".join(topics[name] for name in sorted(topics))[:20_000])
+    config = vary(SHORT, training={"steps": 3}, quantizer={"warmup_steps": 3})
+    run = train(config, Corpus((str(text),)), tmp_path / "run")
+    told = capsys.readouterr().err
+    assert "no document is held out, so all that this run measures is measured on the training text" in told
+    assert "of 3 steps nothing is quantized in the first 3" in told
+    assert distill(run.folder, tmp_path / "out")["measured_on"] == "the training text"
+
+
+def test_a_usual_run_is_measured_on_held_out_text(trained: Run, distilled: tuple[Path, dict[str, Any]]) -> None:
+    assert trained.held_out.pieces
+    assert distilled[1]["measured_on"] == "held-out text"
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(corpus: Corpus, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from gqvae.cli import main
 from gqvae.errors import GqvaeError
+from gqvae.files import read_json
 from gqvae.learn.quantizers import registry
+from gqvae.reproduce.learned import trained
 from gqvae.zoo.arms import ARMS, DEFAULT
-from gqvae.zoo.cells import Cost, Training, cell_of, config_of, plan
+from gqvae.zoo.cells import Cost, Training, ZooSpace, cell_of, config_of, plan, run_cell
 from gqvae.zoo.figure import use_by_rank
 from gqvae.zoo.results import _differences, cost_table, table, tables
 from gqvae.zoo.settings import ZooSettings, arm
@@ -133,3 +135,16 @@ def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     assert results["failures"] == []
     assert (tmp_path / "out" / "use_by_rank.png").read_bytes().startswith(b"\x89PNG")
     assert not list((tmp_path / "out" / "cells").glob("*/run"))
+
+
+def test_a_cell_is_measured_on_held_out_text_and_one_that_was_cut_off_has_no_time(tmp_path: Path) -> None:
+    space, settings = ZooSpace(tmp_path / "out"), ZooSettings().override([*SMALL, "arms=cosine", "seeds=0,1"])
+    space.prepare(settings, ["text"], [topics[name][:900] for name in sorted(topics)[:30]])
+    whole, cut_off = (cell_of(settings, f"cosine-seed{seed}") for seed in (0, 1))
+    run = trained(space, config_of(settings, "cosine", 1), space.cell(cut_off.key) / "run")
+    assert run.pretokens.total_bytes == sum(len(document.encode()) for document in space.training())
+    assert run.held_out.total_bytes == sum(len(document.encode()) for document in space.held_out())
+    times = [run_cell(space, cell)["seconds"] for cell in (whole, cut_off)]
+    assert times[0] > 0
+    assert times[1] is None
+    assert read_json(space.cell(whole.key) / "tokenizer" / "report.json")["measured_on"] == "held-out text"

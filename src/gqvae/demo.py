@@ -66,7 +66,8 @@ def run(out: Path) -> list[dict[str, Any]]:
     say("training (2 of 4): the tiny preset")
     if (out / "run").exists():
         shutil.rmtree(out / "run")  # of an earlier demo
-    train(preset("tiny"), training_text, out / "run")
+    config = preset("tiny").override([f"pretokens.held_out={HELD_OUT}"])  # chosen by the same hash
+    train(config, Corpus((str(training_file), str(held_out_file))), out / "run")
 
     say("distilling (3 of 4): every code is one string")
     report = distill(out / "run", out / "tokenizer", name="gqvae")

@@ -156,7 +156,7 @@ def _fitted(run: Run, vocabulary: Vocabulary, ids: Sequence[tuple[int, ...]]) ->
 
 
 def _final_report(run: Run, model: GQVAE, tokenizer: Tokenizer, own: list[str]) -> dict[str, Any]:
-    """On held-out pretokens: exactness, agreement, and bytes per token after each stage.
+    """On held-out pretokens, if there are any: exactness, agreement, and bytes per token after each stage.
 
     Args:
         own: the learned strings that are strings of codes.
@@ -176,6 +176,7 @@ def _final_report(run: Run, model: GQVAE, tokenizer: Tokenizer, own: list[str]) 
     )
     return {
         "vocab_size": len(vocabulary),
+        "measured_on": run.measured_on,
         "exact_codes": _measures(table, segmented, network.segmenter)["exact_codes"],
         "agreement": agreement(static, network_ids, table.counts.tolist()),
         "held_out_stages": [

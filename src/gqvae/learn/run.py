@@ -75,6 +75,8 @@ class Run:
                 raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
         held_out = replace(counting, map=None).table(Corpus((str(kept),)).documents(), settings.pattern, window)
         run = cls(folder, config, list(corpus.inputs), pretokens, held_out)
+        if not held_out.pieces:
+            say(f"warning: no document is held out, so all that this run measures is measured on {run.measured_on}")
         run._write(skipped=corpus.skips.count)
         return run
 
@@ -118,6 +120,10 @@ class Run:
                 raise GqvaeError(f"{folder / name} is missing, changed or damaged; train into a new folder")
         pretokens, held_out = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
         return cls(folder, config, inputs, pretokens, held_out)
+
+    @property
+    def measured_on(self) -> str:
+        return "held-out text" if self.held_out.pieces else "the training text"
 
     @property
     def base(self) -> Path:

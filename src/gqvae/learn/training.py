@@ -133,6 +133,11 @@ class Trainer:
     def fit(self) -> None:
         """Train to the last step. Raises GqvaeError if the loss is not finite."""
         settings, first = self.config.training, self.team.first
+        if settings.steps <= (warmup := self.config.quantizer.warmup_steps):
+            self.team.say(
+                f"warning: of {settings.steps} steps nothing is quantized in the first {warmup} "
+                "(quantizer.warmup_steps): no code will be learned"
+            )
         left = (self.state.step, settings.steps)
         for _ in steps(*left, self._describe) if first else range(*left):
             outcome = self._step()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gqvae.corpus import Corpus
 from gqvae.evaluation.fixed import FixedLengthTokenizer
 from gqvae.evaluation.intrinsic import measure, read_parallel, relative_speed
 from gqvae.evaluation.metrics import TokenizerLike
@@ -12,10 +11,10 @@ from gqvae.evaluation.peers import bpe_of_compression, train_peer
 from gqvae.evaluation.trained import SMALLEST
 from gqvae.files import read_json
 from gqvae.learn.distill import distill
-from gqvae.learn.training import resume, train
 from gqvae.presets import preset
-from gqvae.pretokens import Counting, count_pretokens
+from gqvae.pretokens import count_pretokens
 from gqvae.reproduce.encoded import Encoded
+from gqvae.reproduce.learned import trained
 from gqvae.reproduce.plan import BPE, BYTES, FIXED, GQVAE, MATCHED, SUPERWORD, Contender
 from gqvae.reproduce.workspace import Workspace
 from gqvae.tokenizer import load
@@ -86,14 +85,6 @@ def _distilled(cell: Contender, space: Workspace, name: str, chosen: list[str]) 
     """The folder of the tokenizer that a training gives."""
     settings, folder = space.settings(), space.cell(cell.key)
     given = [f"vocab_size={cell.ids}", f"seed={settings.seeds[0]}", "training.threads=1", *chosen, *settings.tokenizer]
-    if (folder / "run" / "config.json").exists():
-        resume(folder / "run")
-    else:
-        train(
-            preset(name).override(given),
-            Corpus((str(space.training_file()),)),
-            folder / "run",
-            counting=Counting(workers=1),
-        )
+    trained(space, preset(name).override(given), folder / "run")
     distill(folder / "run", folder / "tokenizer", name=cell.key)
     return folder / "tokenizer"

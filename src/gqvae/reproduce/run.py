@@ -1,7 +1,6 @@
 """The whole comparison: prepare the folder, run the cells, write the outcome."""
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from gqvae.reproduce.report import write_report
 from gqvae.reproduce.results import results_of
 from gqvae.reproduce.schedule import run_cells
 from gqvae.reproduce.settings import ReproduceSettings
-from gqvae.reproduce.workspace import Workspace
+from gqvae.reproduce.workspace import PARALLEL, Workspace
 
 
 def reproduce(
@@ -38,9 +37,7 @@ def reproduce(
     with locked(out):
         if parallel:
             read_parallel(parallel)  # what is wrong with it is told now
-        space.prepare(settings, inputs, documents)
-        if parallel:
-            shutil.copy(parallel, space.parallel)
+        space.prepare(settings, inputs, documents, {PARALLEL: parallel})
         failures = run_cells(WORK, space, jobs or os.cpu_count() or 1)
         results = results_of(space, failures)
         write_json(out / "results.json", results)

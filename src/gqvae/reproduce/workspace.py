@@ -8,14 +8,19 @@ cells/KEY/train.parquet, held_out.parquet   of each tokenizer: the ids of all do
 results.json, report.html, figures/  the outcome
 """
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from gqvae.corpus import Corpus, write_parts
 from gqvae.errors import GqvaeError
-from gqvae.files import LOCK, read_json, write_json
+from gqvae.files import LOCK, file_digest, read_json, write_json
 from gqvae.reproduce.settings import ReproduceSettings
+
+CORPUS = "corpus"
+PARALLEL = "parallel.jsonl"
 
 
 class Chosen(Protocol):
@@ -42,23 +47,39 @@ class Space(Generic[S]):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about = folder / "settings.json"
+        self._corpus = folder / CORPUS
 
-    def prepare(self, settings: S, inputs: list[str], documents: Iterable[str]) -> None:
+    def prepare(
+        self,
+        settings: S,
+        inputs: list[str],
+        documents: Iterable[str],
+        files: Mapping[str, Path | None] = MappingProxyType({}),
+    ) -> None:
         """Write what is given, or check that it is what the folder was begun with. Raises GqvaeError if it is not, for
-        a folder that holds other things, and for a corpus too small to hold anything out."""
+        a folder that holds other things, and for a corpus too small to hold anything out.
+
+        files: what else is given, if it is, by the name it has in the folder.
+        """
         if self.about.exists():
-            self._check(settings, inputs)
+            self._check(settings, inputs, files)
             return
-        if self.folder.exists() and any(path.name != LOCK for path in self.folder.iterdir()):
+        given = {self.folder / name: path for name, path in files.items() if path}
+        # what is given, without settings, is what a call has left that was killed, or refused it
+        ours = (self.folder / LOCK, self._corpus, *self.corpus_files(), *given)
+        if any(path not in ours for path in (*self.folder.glob("*"), *self._corpus.glob("[!.]*"))):
             raise GqvaeError(f"{self.folder} holds other files: give a folder of its own")
         chosen = _first(documents, settings.most_bytes)
-        training, held_out = write_parts(chosen, settings.held_out, self.folder / "corpus")
+        training, held_out = write_parts(chosen, settings.held_out, self._corpus)
         for path, part in ((training, "training"), (held_out, "held-out")):
             if not path.stat().st_size:
                 raise GqvaeError(f"no document is {part} text: give more documents (--separator?), or --set held_out=")
+        for kept, path in given.items():
+            if not (kept.exists() and kept.samefile(path)):
+                shutil.copy(path, kept)
         write_json(self.about, {"inputs": inputs, "settings": settings.to_dict()})
 
-    def _check(self, settings: S, inputs: list[str]) -> None:
+    def _check(self, settings: S, inputs: list[str], files: Mapping[str, Path | None]) -> None:
         begun = read_json(self.about)
         if inputs != begun["inputs"]:
             text = ", ".join(begun["inputs"])
@@ -68,6 +89,12 @@ class Space(Generic[S]):
                 f"{self.folder} was begun with other settings ({before.difference(settings)}): repeat those, or give "
                 "another folder"
             )
+        for name, path in files.items():
+            kept = self.folder / name
+            if (path and file_digest(path)) != (file_digest(kept) if kept.exists() else None):
+                raise GqvaeError(
+                    f"{self.folder} was begun with another {name}, or none: repeat it, or give another folder"
+                )
 
     def settings(self) -> S:
         found: S = self.kind.from_dict(read_json(self.about)["settings"])
@@ -77,14 +104,15 @@ class Space(Generic[S]):
         found: list[str] = read_json(self.about)["inputs"]
         return found
 
-    def training_file(self) -> Path:
-        return self.folder / "corpus" / "train.jsonl"
+    def corpus_files(self) -> tuple[Path, Path]:
+        """Of the documents to train on, and of those held out."""
+        return self._corpus / "train.jsonl", self._corpus / "held_out.jsonl"
 
     def training(self) -> list[str]:
-        return list(Corpus((str(self.training_file()),)).documents())
+        return _documents(self.corpus_files()[0])
 
     def held_out(self) -> list[str]:
-        return list(Corpus((str(self.folder / "corpus" / "held_out.jsonl"),)).documents())
+        return _documents(self.corpus_files()[1])
 
     def cell(self, key: str) -> Path:
         return self.folder / "cells" / key
@@ -108,7 +136,11 @@ class Workspace(Space[ReproduceSettings]):
 
     @property
     def parallel(self) -> Path:
-        return self.folder / "parallel.jsonl"
+        return self.folder / PARALLEL
+
+
+def _documents(path: Path) -> list[str]:
+    return list(Corpus((str(path),)).documents())
 
 
 def _first(documents: Iterable[str], most: int | None) -> Iterable[str]:

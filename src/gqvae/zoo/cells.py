@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gqvae.config import Config
-from gqvae.corpus import Corpus
 from gqvae.evaluation.intrinsic import measure
 from gqvae.learn.alphabet import Alphabet, SymbolTable
 from gqvae.learn.data import Batches
 from gqvae.learn.distill import distill
-from gqvae.learn.training import resume, train
 from gqvae.presets import preset
-from gqvae.pretokens import Counting, count_pretokens
+from gqvae.pretokens import count_pretokens
+from gqvae.reproduce.learned import trained
 from gqvae.reproduce.process import Work
 from gqvae.reproduce.workspace import Space
 from gqvae.tokenizer import load
@@ -87,13 +86,9 @@ def run_cell(space: ZooSpace, cell: Cell) -> dict[str, Any]:
 
 def _trained(space: ZooSpace, cell: Training) -> dict[str, Any]:
     settings, folder = space.settings(), space.cell(cell.key)
-    start = time.process_time()
-    if (folder / "run" / "config.json").exists():
-        run = resume(folder / "run")
-    else:
-        config = config_of(settings, cell.arm, cell.seed)
-        run = train(config, Corpus((str(space.training_file()),)), folder / "run", counting=Counting(workers=1))
-    seconds = time.process_time() - start
+    begun, start = (folder / "run" / "config.json").exists(), time.process_time()
+    run = trained(space, config_of(settings, cell.arm, cell.seed), folder / "run")
+    seconds = None if begun else time.process_time() - start  # what was cut off took its time, too
     report = distill(folder / "run", folder / "tokenizer", name=cell.key)
     tokenizer = measure(load(folder / "tokenizer"), space.held_out(), space.training())
     network = json.loads(run.metrics.read_text(encoding="utf-8").splitlines()[-1])
