@@ -1,11 +1,17 @@
 """`gqvae export` and its formats as a person meets them: files, reports, refusals and the exit status."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 from calling import Result, call
 from toys import TEXT, toy
+
+from gqvae.export.parity import unreachable_ids
+from gqvae.tokenizer import Tokenizer
+from gqvae.vocabulary import Vocabulary
 
 for package in ("tiktoken", "gguf", "sentencepiece"):
     pytest.importorskip(package)
@@ -78,3 +84,41 @@ def test_a_portable_export_is_not_made_portable_again(tok: str, text_file: str, 
     assert export(tok, tmp_path / "fast", *more).status == 0
     assert "portable export already" in export(str(tmp_path / "fast"), tmp_path / "again", *more).err
     assert export(str(tmp_path / "fast"), tmp_path / "chat", "--chat-template", "chatml").status == 0
+
+
+def test_only_an_earlier_export_is_replaced(tok: str, text_file: str, tmp_path: Path) -> None:
+    """Somebody's tokenizer is called like one of ours; and what is exported would be gone."""
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "tokenizer.model").write_text("precious")
+    result = export(tok, foreign)
+    assert (result.status, "holds other files (tokenizer.model)" in result.err) == (1, True)
+    assert [path.name for path in foreign.iterdir()] == ["tokenizer.model"]
+    assert export(tok, tmp_path / "hf").status == export(tok, tmp_path / "hf").status == 0
+
+    fast = tmp_path / "fast"
+    portable = ("--format", "portable", "--train-corpus", text_file, "--keep", "0.5", "--merges-only")
+    assert export(tok, fast, *portable).status == 0
+    before = {path.name: path.read_bytes() for path in fast.iterdir()}
+    for more in ((), ("--format", "gguf")):
+        assert "would be replaced" in export(str(fast), fast, *more).err
+    assert {path.name: path.read_bytes() for path in fast.iterdir()} == before
+
+
+def test_a_full_disk_is_told(tok: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = export(tok, tmp_path / "hf")
+    assert (result.status, "No space left on device" in result.err) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_token_within_a_character_is_reachable() -> None:
+    """Alone, its bytes are no letters, and the pattern cuts them; in a word it occurs."""
+    vocabulary = Vocabulary(("\u0438\u043a".encode()[1:], b"a b"))
+    tokenizer = Tokenizer(vocabulary, [-9.0] * 256 + [-1.0] * 2, "gpt2", "cut")
+    assert 256 in tokenizer.encode("\u0438\u043a")
+    assert tokenizer.encode(vocabulary.learned[0]) != [256]
+    assert unreachable_ids(tokenizer) == 1

@@ -141,6 +141,10 @@ class Tokenizer:
         groups = self._packed_groups(texts, self._special_rules(allowed_special, disallowed_special))
         return (array("I", packed) for group in groups for packed in group)
 
+    def of_pretoken(self, piece: bytes) -> list[int]:
+        """The ids of `piece` as one pretoken, whatever the pattern would make of it."""
+        return unpack(self._segmenter.segment([piece])[0])
+
     def encode_with_offsets(
         self,
         text: str | bytes,

@@ -76,6 +76,8 @@ def export(
         padding_side=padding_side,
         model_max_length=model_max_length,
     )
+    if out.exists() and Path(tokenizer).exists() and out.samefile(tokenizer):
+        raise GqvaeError(f"{out} is what is to be exported, and would be replaced: give another folder")
     _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
     samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
     match format:

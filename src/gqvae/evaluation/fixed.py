@@ -28,8 +28,6 @@ class FixedLengthTokenizer:
         self.vocab_size = tokenizer.vocab_size
         self.decode_bytes = tokenizer.decode_bytes
         self._tokenizer, self._span = tokenizer, span
-        # spells a piece as a whole, whatever the pattern would make of it
-        self._speller = Tokenizer(tokenizer.vocabulary, tokenizer.scores, "none", tokenizer.name)
         self._ids_of = Memo(partial(map, self._of_pretoken))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,4 +41,4 @@ class FixedLengthTokenizer:
 
     def _of_piece(self, piece: bytes) -> Sequence[int]:
         known = self._tokenizer.vocabulary.id_of.get(piece)
-        return self._speller.encode(piece) if known is None else (known,)
+        return self._tokenizer.of_pretoken(piece) if known is None else (known,)

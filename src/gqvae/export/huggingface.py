@@ -66,7 +66,8 @@ def export_huggingface(
     def write(temporary: Path) -> dict[str, Any]:
         write_huggingface(tokenizer, temporary, settings)
         checked = check_huggingface(proof, temporary)
-        return proof.report("huggingface", unreachable_ids(tokenizer), checked, NOTE)
+        unreachable = unreachable_ids(tokenizer) if isinstance(tokenizer, Tokenizer) else len(tokenizer.unreachable)
+        return proof.report("huggingface", unreachable, checked, NOTE)
 
     return write_export(folder, write)
 
@@ -79,7 +80,8 @@ def with_specials(tokenizer: Tokenizer, names: Iterable[str]) -> Tokenizer:
 
 def write_huggingface(tokenizer: Tokenizer | BPETokenizer, folder: Path, settings: Settings) -> None:
     """Write the two files, unchecked."""
-    build_huggingface(tokenizer).save(str(folder / "tokenizer.json"))
+    # not `save`, whose errors say nothing of the system's
+    (folder / "tokenizer.json").write_text(build_huggingface(tokenizer).to_str(pretty=True), encoding="utf-8")
     config = json.dumps(settings.config(tokenizer.vocabulary.specials), indent=2, ensure_ascii=False) + "\n"
     (folder / "tokenizer_config.json").write_text(config, encoding="utf-8")
 
