@@ -208,6 +208,17 @@ def test_only_the_same_resumes(begun: Path, change: dict[str, Any], message: str
     assert shards == {name: data for name, data in before.items() if not name.endswith(".partial")}
 
 
+def test_a_call_that_wrote_no_shard_is_in_nobodys_way(tmp_path: Path) -> None:
+    def missing() -> Iterator[str]:
+        raise GqvaeError("no such file")
+        yield ""
+
+    with pytest.raises(GqvaeError, match="no such file"):
+        encode_corpus(TOY, missing(), tmp_path / "out")
+    index = encode_corpus(TOY, ["some text"], tmp_path / "out", shard_bytes=99)
+    assert (index.complete, [shard.documents for shard in index.shards]) == (True, [1])
+
+
 def test_finished_shards_take_no_more_text(tmp_path: Path) -> None:
     encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
     for documents in ([*DOCUMENTS, TEXT * 50], DOCUMENTS[:-1]):

@@ -10,6 +10,7 @@ from calling import Result, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS
 from gqvae.streams import encode_stream, ids_of_lines, split_stream, unescape
 from gqvae.tokenizer import Tokenizer
@@ -128,6 +129,19 @@ def test_the_last_id_is_read_wherever_a_line_without_an_end_is_cut(chunk: int, m
     found = list(ids_of_lines(io.BytesIO(b"12 345 6\n78 90")))
     wanted = [(1, 12), (1, 345), (1, 6), (2, 78), (2, 90)]
     assert [(number, index) for number, some in found for index in some] == wanted
+
+
+@pytest.mark.parametrize("blanks", range(9))
+def test_an_id_behind_blanks_is_not_cut(blanks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gqvae.streams._CHUNK", 4)
+    found = list(ids_of_lines(io.BytesIO(b" " * blanks + b"1234567\n")))
+    assert [index for _, some in found for index in some] == [1234567]
+
+
+def test_what_is_too_long_for_an_id_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gqvae.streams._CHUNK", 1000)
+    with pytest.raises(GqvaeError, match="line 1: not a line of ids"):
+        list(ids_of_lines(io.BytesIO(b"1" * 9000)))
 
 
 def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(

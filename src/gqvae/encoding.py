@@ -133,9 +133,13 @@ def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
         index = Index(maker, [], complete=False)
         index.write(folder)
         return index
+    index = Index.read(folder)
+    if not index.shards and not index.complete:  # a call that found something wrong with its text, or was killed
+        index = Index(maker, [], complete=False)
+        index.write(folder)
+        return index
     if not resume:
         raise GqvaeError(f"{folder} holds shards already: resume, or give another folder")
-    index = Index.read(folder)
     if index.maker != maker:
         changed = [key for key, value in vars(maker).items() if getattr(index.maker, key) != value]
         raise GqvaeError(f"{folder} was begun with another {changed[0]}: repeat that, or give another folder")
@@ -208,7 +212,7 @@ def _bin(maker: Maker, ids: Path, offsets: Path) -> Iterator[Callable[[Encoded],
 
         def write(part: Encoded) -> None:
             nonlocal goes_on
-            numpy.asarray(part.ids, dtype=maker.dtype).tofile(file)
+            file.write(numpy.asarray(part.ids, dtype=maker.dtype).data)  # `tofile` does not say what went wrong
             if goes_on:
                 lengths[-1] += part.lengths[0]
             lengths.extend(part.lengths[goes_on:])

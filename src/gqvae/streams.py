@@ -11,6 +11,7 @@ from gqvae.patterns import check_broken, text_blocks
 from gqvae.tokenizer import Tokenizer
 
 _CHUNK = 1 << 20
+_DIGITS = 4_300  # that Python takes for a number: what is longer is no id, cut or not
 
 _ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.|$)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
@@ -93,7 +94,7 @@ def ids_of_lines(stream: IO[bytes]) -> Iterator[tuple[int, list[int]]]:
     number, held = 1, b""
     while (read := stream.readline(_CHUNK)) or held:
         words, whole = (held + read).split(), read[-1:].isspace() or len(read) < _CHUNK
-        held = b"" if whole or len(words) < 2 else words.pop()
+        held = b"" if whole or not words or len(words[-1]) > _DIGITS else words.pop()
         try:
             yield number, list(map(_id, words))
         except ValueError as error:

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Anything unexpected keeps its traceback: it is a bug, and its report needs it.
     """
+    _open_streams()
     try:
         with stoppable():
             try:
@@ -69,6 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _fail(f"{error.filename}: {error.strerror}")
         _drop_stdout()
         _fail(f"cannot write to stdout: {error.strerror}" if error.errno in _NOT_WRITTEN else str(error))
+
+
+def _open_streams() -> None:
+    """Have an empty stdin, and places to write to, where a daemon started this without them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _drop_stdout() -> None:
