@@ -215,7 +215,9 @@ def test_a_call_that_wrote_no_shard_is_in_nobodys_way(tmp_path: Path) -> None:
 
     with pytest.raises(GqvaeError, match="no such file"):
         encode_corpus(TOY, missing(), tmp_path / "out")
-    index = encode_corpus(TOY, ["some text"], tmp_path / "out", shard_bytes=99)
+    (tmp_path / "out" / "00000.bin").touch()  # the kill came between it and the index
+    index = encode_corpus(TOY, ["some text"], tmp_path / "out", format="parquet")
+    assert sorted(content(tmp_path / "out")) == ["00000.parquet", "index.json", "lock"]
     assert (index.complete, [shard.documents for shard in index.shards]) == (True, [1])
 
 

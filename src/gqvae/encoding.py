@@ -135,6 +135,8 @@ def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
         return index
     index = Index.read(folder)
     if not index.shards and not index.complete:  # a call that found something wrong with its text, or was killed
+        for name in index.maker.names(0):
+            (folder / name).unlink(missing_ok=True)  # whole, and not in the index yet
         index = Index(maker, [], complete=False)
         index.write(folder)
         return index
