@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gqvae import demo
-from gqvae.corpus import is_held_out
+from gqvae.corpus import Corpus, is_held_out
 from gqvae.errors import GqvaeError
 from gqvae.evaluation import train_peer
 from gqvae.evaluation.figures import draw_training
@@ -129,3 +129,22 @@ def test_bad_metrics_are_clear_errors(tmp_path: Path) -> None:
         demo.read_metrics(metrics)
     with pytest.raises(GqvaeError, match="no metrics to draw"):
         draw_training([], tmp_path / "training.png", title="nothing")
+
+
+def test_its_training_holds_out_what_it_is_compared_on(
+    documents: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what it says of the network would be said of training text."""
+    from gqvae.config import Config
+    from gqvae.learn import training
+
+    def stop(config: Config, corpus: Corpus, folder: Path) -> None:
+        kept = {document for document in corpus.documents() if is_held_out(document, config.pretokens.held_out)}
+        assert kept == set(Corpus((str(tmp_path / "corpus" / "held_out.jsonl"),)).documents())
+        assert kept
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "python_corpus", lambda: documents[:99])
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run(tmp_path)

@@ -1,8 +1,6 @@
 """`gqvae export` and its formats as a person meets them: files, reports, refusals and the exit status."""
 
-import errno
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -103,16 +101,6 @@ def test_only_an_earlier_export_is_replaced(tok: str, text_file: str, tmp_path: 
     for more in ((), ("--format", "gguf")):
         assert "would be replaced" in export(str(fast), fast, *more).err
     assert {path.name: path.read_bytes() for path in fast.iterdir()} == before
-
-
-def test_a_full_disk_is_told(tok: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    result = export(tok, tmp_path / "hf")
-    assert (result.status, "No space left on device" in result.err) == (1, True)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_token_within_a_character_is_reachable() -> None:

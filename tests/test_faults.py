@@ -137,31 +137,6 @@ def test_the_system_refuses_to_write_more(most: int, text: Corpus, undisturbed: 
     assert_same(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_ids_that_cannot_be_written_are_no_success(unbuffered: str) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    command = [sys.executable, "-m", "gqvae", "encode", "tinystories-1024"]
-    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, input=b"Once", stdout=full, stderr=subprocess.PIPE, check=False, env=environment)
-    assert done.returncode == 1
-    assert done.stderr == b"gqvae: error: cannot write to stdout: No space left on device\n"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a shell of POSIX")
-def test_a_process_without_stdin_and_stdout_works(tmp_path: Path) -> None:
-    """As daemons may be started."""
-    text, out = tmp_path / "text.txt", tmp_path / "out"
-    text.write_text("Once upon a time")
-    encode = ["encode", "tinystories-1024"]
-    for words in (["--version"], encode, [*encode, str(text), "--out", str(out)]):
-        command = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-m", "gqvae", *words]
-        done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
-        assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
-    assert json.loads((out / "index.json").read_text())["complete"]
-
-
 def test_an_unwritable_folder_is_named(text: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GqvaeError, match=r"cannot write .*file/run"):

@@ -15,7 +15,6 @@ the ids that ranks alone (tiktoken) give, for any strings in any order; and a st
 where it is a whole pretoken.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from heapq import heapify, heappop, heappush
@@ -25,7 +24,7 @@ from typing import Literal
 from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
 from gqvae.patterns import PATTERNS, split, split_text
-from gqvae.vocabulary import Vocabulary
+from gqvae.vocabulary import Vocabulary, special_pattern
 
 Pair = tuple[bytes, bytes]
 Ranks = Mapping[bytes, int]
@@ -78,8 +77,6 @@ class BPETokenizer:
         self.vocabulary, self.pattern, self.name = vocabulary, pattern, name
         self._ranks = vocabulary.id_of
         self._pretoken_ids = Memo(partial(map, self._segment))
-        longest_first = sorted(vocabulary.specials, key=lambda name: (-len(name), name))
-        self._specials = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     @property
     def vocab_size(self) -> int:
@@ -111,7 +108,7 @@ class BPETokenizer:
         decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
         if not allowed_special or not self.vocabulary.specials:
             return self._ordinary(decoded)
-        parts = self._specials.split(decoded)
+        parts = special_pattern(frozenset(self.vocabulary.specials)).split(decoded)
         ids = [[self.special_ids[part]] if index % 2 else self._ordinary(part) for index, part in enumerate(parts)]
         return list(chain.from_iterable(ids))
 

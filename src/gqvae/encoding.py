@@ -130,22 +130,24 @@ def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
         others = [path.name for path in folder.iterdir() if path.name != LOCK and path.suffix != PARTIAL]
         if others:
             raise GqvaeError(f"{folder} holds other files ({', '.join(sorted(others)[:3])}): give a folder of its own")
-        index = Index(maker, [], complete=False)
-        index.write(folder)
-        return index
+        return _new_index(folder, maker)
     index = Index.read(folder)
     if not index.shards and not index.complete:  # a call that found something wrong with its text, or was killed
         for name in index.maker.names(0):
             (folder / name).unlink(missing_ok=True)  # whole, and not in the index yet
-        index = Index(maker, [], complete=False)
-        index.write(folder)
-        return index
+        return _new_index(folder, maker)
     if not resume:
         raise GqvaeError(f"{folder} holds shards already: resume, or give another folder")
     if index.maker != maker:
         changed = [key for key, value in vars(maker).items() if getattr(index.maker, key) != value]
         raise GqvaeError(f"{folder} was begun with another {changed[0]}: repeat that, or give another folder")
     check_files(folder, index.shards)
+    return index
+
+
+def _new_index(folder: Path, maker: Maker) -> Index:
+    index = Index(maker, [], complete=False)
+    index.write(folder)
     return index
 
 

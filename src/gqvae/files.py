@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with scratch(path.parent, f".{path.name}.") as folder:
             temporary = folder / path.name
             yield temporary
-            os.chmod(temporary, _allowed(0o666))
+            os.chmod(temporary, _folder_mode(folder) & 0o666)
             sync(temporary)  # or a power cut could leave the new name on an empty file
             os.replace(temporary, path)
             sync(path.parent)
@@ -60,7 +61,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         aside = temporary.with_suffix(".old")
         try:
             yield temporary
-            os.chmod(temporary, _allowed(0o777))
+            os.chmod(temporary, _folder_mode(temporary))
             for file in temporary.rglob("*"):
                 sync(file)
             if path.exists():
@@ -74,11 +75,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _allowed(mode: int) -> int:
-    """What the user's umask leaves of it."""
-    mask = os.umask(0o077)  # the only way to learn it is to set it
-    os.umask(mask)
-    return mode & ~mask
+def _folder_mode(folder: Path) -> int:
+    """Of a new folder in `folder`, as the umask leaves it: to ask for that is to set it, for all threads."""
+    probe = folder / ".probe"
+    probe.mkdir()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    return mode
 
 
 def sync(path: Path) -> None:

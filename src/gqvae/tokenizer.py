@@ -12,10 +12,9 @@ Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation o
 'hello world'
 """
 
-import re
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import PATTERNS
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, decoded_text
-from gqvae.vocabulary import Vocabulary
+from gqvae.vocabulary import Vocabulary, special_pattern
 
 SpecialNames = Literal["all"] | Collection[str]
 _SpecialRules = tuple[frozenset[str], list[str]]
@@ -258,7 +257,7 @@ class Tokenizer:
             return self._encoder.packed(text)
         ways = self._encoder.packed, lambda name: pack([self.vocabulary.special_ids[name]])
         # the pattern is one group, so every second part is a special token
-        return b"".join(ways[index % 2](part) for index, part in enumerate(_special_pattern(allowed).split(text)))
+        return b"".join(ways[index % 2](part) for index, part in enumerate(special_pattern(allowed).split(text)))
 
 
 class Found:
@@ -293,9 +292,3 @@ def load(name: str | Path) -> Tokenizer:
 
 
 _BUNDLED = Path(__file__).parent / "bundled"
-
-
-@lru_cache(maxsize=64)
-def _special_pattern(names: frozenset[str]) -> re.Pattern[str]:
-    longest_first = sorted(names, key=lambda name: (-len(name), name))
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")

@@ -9,9 +9,10 @@
 (259, b'th', {'<|endoftext|>': 258})
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from gqvae.errors import GqvaeError
 
@@ -76,6 +77,13 @@ class Vocabulary:
         """The id of every special token by name."""
         first = BYTES + len(self.learned)
         return {name: first + index for index, name in enumerate(self.specials)}
+
+
+@lru_cache(maxsize=64)
+def special_pattern(names: frozenset[str]) -> re.Pattern[str]:
+    """Splits a text into ordinary parts and, every second one, special tokens; the longest where several fit."""
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
 
 def _check_learned(learned: tuple[bytes, ...]) -> None:

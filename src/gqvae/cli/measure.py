@@ -60,8 +60,9 @@ def evaluate(
     for spec in to_train:
         loaded[spec] = train_peer(spec, terminal.progress(f"training {spec}", training_text.documents()))
     rows = compare([loaded[spec] for spec in names], terminal.progress("measuring", text.documents()))
-    for read in [training_text] * bool(to_train) + [text]:
-        report_skips(read)
+    report_skips(text)
+    if to_train:
+        report_skips(training_text)
     report = rate(rows, reference=len(tokenizers) if peers else 0)
     for name, row in zip(names, report, strict=True):
         row["name"] = name  # as it was asked for: two folders may hold tokenizers of the same name

@@ -174,7 +174,7 @@ def verify(
 
     if exports and len(tokenizers) > 1:
         raise typer.BadParameter("--export is an export of one TOK: name that alone")
-    read_once([*(corpus or [])] * (len(tokenizers) + len(exports or [])))
+    read_once((corpus or []) * (len(tokenizers) + len(exports or [])))
     reports = []
     for tokenizer in tokenizers:
         documents = corpus_of(corpus, separator).documents() if corpus else ()

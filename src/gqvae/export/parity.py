@@ -150,6 +150,6 @@ def _refuse_foreign(folder: Path) -> None:
     if not folder.is_dir():
         raise GqvaeError(f"{folder} is a file: give a folder for the export")
     names = {path.name for path in folder.iterdir()}
-    others = sorted(names - FILES) or sorted(names if REPORT not in names else ())  # without a report it is not ours
+    others = sorted(names - FILES if REPORT in names else names)
     if others:
         raise GqvaeError(f"{folder} holds other files ({', '.join(others[:3])}): export to a folder of its own")

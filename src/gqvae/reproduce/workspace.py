@@ -19,7 +19,6 @@ from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, file_digest, read_json, write_json
 from gqvae.reproduce.settings import ReproduceSettings
 
-CORPUS = "corpus"
 PARALLEL = "parallel.jsonl"
 
 
@@ -47,7 +46,7 @@ class Space(Generic[S]):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about = folder / "settings.json"
-        self._corpus = folder / CORPUS
+        self._corpus = folder / "corpus"
 
     def prepare(
         self,
