@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gqvae import __version__
+from gqvae import __version__, machine
 from gqvae.files import write_json
 
 DATA = Path(os.environ.get("GQVAE_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
@@ -54,8 +54,9 @@ def side_by_side(
 
 def keep(program: str, about: str, rows: list[dict[str, Any]]) -> None:
     """Print the rows, and write them to results/PROGRAM.json with where they were measured."""
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    write_json(RESULTS / f"{program}.json", {"gqvae": __version__, "machine": machine, "about": about, "rows": rows})
+    processor = f"{platform.machine()} {machine.maker()}".strip()
+    where = f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    write_json(RESULTS / f"{program}.json", {"gqvae": __version__, "machine": where, "about": about, "rows": rows})
     print(about)
     for row in rows:
         print(

@@ -15,7 +15,7 @@ from gqvae.learn.linear import Linear, affine, to_few_lengths
 @pytest.fixture(params=[True, False], autouse=True)
 def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """On a processor with AVX-512, and on one without."""
-    monkeypatch.setattr(linear, "_has_wide_onednn", lambda: request.param)
+    monkeypatch.setattr(linear, "_has_faster_onednn", lambda: request.param)
     return bool(request.param)
 
 
@@ -93,3 +93,21 @@ def test_few_lengths_stand_for_all(wide: bool) -> None:
     assert wide or lengths == [*range(1 << 12)]
     longer = to_few_lengths(torch.arange(1, 34))
     assert longer.nonzero()[:, 0].tolist() == [*range(33)]
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "expected"),
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("GenuineIntel", "AVX512", False),  # there MKL is as wide
+        ("AuthenticAMD", "AVX2", False),
+    ],
+)
+def test_onednn_is_asked_where_mkl_is_narrower(
+    maker: str, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the fixture's
+    monkeypatch.setattr(linear.machine, "maker", lambda: maker)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert linear._has_faster_onednn.__wrapped__() is expected

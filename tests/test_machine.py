@@ -80,3 +80,19 @@ def test_workers_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.Monke
     for there_is, number in ((None, 4), (1000, 4), (299, 2), (99, 1)):
         monkeypatch.setattr(machine, "memory", lambda there_is=there_is: there_is)
         assert machine.workers(100) == number
+
+
+def test_the_maker_of_the_processor_is_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for named, maker in (
+        ("Intel64 Family 6 Model 207 Stepping 2, GenuineIntel", "GenuineIntel"),  # Windows
+        ("AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD", "AuthenticAMD"),
+        ("arm", ""),
+        ("", ""),
+    ):
+        monkeypatch.setattr(machine.platform, "processor", lambda named=named: named)
+        assert machine.maker(tmp_path) == maker
+    write(tmp_path / "proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert machine.maker(tmp_path) == ""
+    write(tmp_path / "proc/cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n")
+    assert machine.maker(tmp_path) == "AuthenticAMD"
+    assert (machine.maker() == "GenuineIntel") == ("GenuineIntel" in Path("/proc/cpuinfo").read_text())

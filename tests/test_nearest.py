@@ -30,7 +30,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture(params=["one thread", "many threads", "gpu"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is done with each of these, on the CPU."""
-    monkeypatch.setattr(linear, "_has_wide_onednn", lambda: request.param != "gpu")
+    monkeypatch.setattr(linear, "_has_faster_onednn", lambda: request.param != "gpu")
     monkeypatch.setattr(linear, "_LITTLE", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1 if request.param == "one thread" else 16)
 

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,18 @@ def workers(each: int) -> int:
     """One a core, but no more than may have `each` bytes of memory; at least 1."""
     cores, bytes_ = os.cpu_count() or 1, memory()
     return cores if bytes_ is None else max(1, min(cores, bytes_ // each))
+
+
+def maker(root: Path = Path("/")) -> str:
+    """Of the processor, as it says itself: "GenuineIntel" or "AuthenticAMD", for example; "" where that is unknown.
+
+    root: where to look for `proc`.
+    """
+    described = platform.processor()  # on Windows it ends with the maker
+    with suppress(OSError):
+        described = (root / "proc/cpuinfo").read_text()
+    found = re.search(r"^vendor_id\s*: (\S+)|(Genuine|Authentic)\w+$", described, re.MULTILINE)
+    return (found[1] or found[0]) if found else ""
 
 
 def spare_addresses() -> None:

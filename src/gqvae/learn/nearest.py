@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from gqvae.learn.linear import affine
 
-CELLS, CODES = 1 << 20, 1_024
+CELLS, CODES = 1 << 20, 2_048
 """Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product, small enough
 for what follows it."""
 GPU_CELLS, GPU_CODES = 1 << 26, 16_384
@@ -41,8 +41,8 @@ def nearest(projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | Non
         allowed: (V,) True for the codes that may be chosen; one must be.
     """
     with torch.autocast(projected.device.type, enabled=False):
-        tiles = _Tiles(keys.float(), bias.float(), allowed)
-        parts = torch.split(projected.float(), tiles.rows)
+        tiles = _Tiles(keys, bias, allowed)
+        parts = torch.split(_latents(projected), tiles.rows)
         return torch.cat([_merged([_largest(*tile, 1) for tile in tiles.of(rows)], 1)[1] for rows in parts])[:, 0]
 
 
@@ -60,12 +60,17 @@ def nearest_few(
 
 
 class _Tiles:
-    """The codes, filled up to whole blocks by some that are infinitely far, as are those not allowed."""
+    """The codes, filled up to whole blocks by some that are infinitely far, as are those not allowed.
 
-    def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None) -> None:
+    keys: (V and more, d + 1 + ones): behind each key its bias, for the one behind each latent, since to add it takes
+    another pass through every tile; then as many `ones` as are asked for.
+    """
+
+    def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None, ones: int = 0) -> None:
         bias = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
         missing = -len(keys) % BLOCK
-        self.keys, self._bias = F.pad(keys, (0, 0, 0, missing)), F.pad(bias, (0, missing), value=-torch.inf)
+        filled = F.pad(keys.float(), (0, 0, 0, missing)), F.pad(bias.float(), (0, missing), value=-torch.inf)[:, None]
+        self.keys = F.pad(torch.cat(filled, 1), (0, ones), value=1)
         on_cpu = keys.device.type == "cpu"
         if on_cpu:
             _have_memory_kept()
@@ -74,12 +79,17 @@ class _Tiles:
         self.rows = cells // self.codes
 
     def of(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """The first code of each tile, and its logits (rows, codes)."""
+        """The first code of each tile, and its logits (rows, codes). rows: of `_latents`, as wide as the keys."""
         for start in range(0, len(self.keys), self.codes):
-            yield start, affine(rows, self.keys[self.tile(start)], self._bias[self.tile(start)])
+            yield start, affine(rows, self.keys[self.tile(start)])
 
     def tile(self, start: int) -> slice:
         return slice(start, start + self.codes)
+
+
+def _latents(projected: Tensor) -> Tensor:
+    """(N, d) -> (N, d + 1): a one behind each."""
+    return F.pad(projected.float(), (0, 1), value=1)
 
 
 @cache
@@ -104,10 +114,11 @@ def _one_by_one(logits: Tensor, count: int) -> Found:
     table, rows = logits.numpy(), numpy.arange(len(logits))
     values, places = numpy.empty((len(rows), count), table.dtype), numpy.empty((len(rows), count), numpy.int64)
     for rank in range(count):
+        if rank:
+            table[rows, places[:, rank - 1]] = -numpy.inf
         places[:, rank] = table.argmax(1)
         values[:, rank] = table[rows, places[:, rank]]
-        table[rows, places[:, rank]] = -numpy.inf
-    for rank in reversed(range(count)):
+    for rank in reversed(range(count - 1)):
         table[rows, places[:, rank]] = values[:, rank]
     return torch.from_numpy(values), torch.from_numpy(places)
 
@@ -154,8 +165,8 @@ class _Few(torch.autograd.Function):
         ctx: Any, projected: Tensor, keys: Tensor, bias: Tensor, count: int, allowed: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(projected.device.type, enabled=False):
-            tiles = _Tiles(keys.float(), bias.float(), allowed)
-            parts = [_sum_and_largest(tiles, rows, count) for rows in torch.split(projected.float(), tiles.rows)]
+            tiles = _Tiles(keys, bias, allowed)
+            parts = [_sum_and_largest(tiles, rows, count) for rows in torch.split(_latents(projected), tiles.rows)]
         log_total = torch.cat([total for total, _ in parts])
         codes = torch.cat([codes for _, codes in parts]).clamp_(max=len(keys) - 1)  # none of those that fill up
         ctx.save_for_backward(projected, keys, bias, log_total)
@@ -168,7 +179,7 @@ class _Few(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, keys, bias, log_total = ctx.saved_tensors
         with torch.autocast(projected.device.type, enabled=False):
-            found = _gradients(projected.float(), keys.float(), bias.float(), ctx.allowed, log_total, gradients[0])
+            found = _gradients(projected, keys, bias, ctx.allowed, log_total, gradients[0])
         return *found, None, None
 
 
@@ -176,21 +187,21 @@ def _gradients(
     projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | None, log_total: Tensor, pull: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of the sum of pull (N,) * log_total (N,), for the first three."""
-    # what is done to whole tiles is what takes time: so that weights are exp of a product alone, and are summed by one,
-    # the sum to divide by is one more column of the latents, and a column of ones one more of the keys
-    tiles = _Tiles(torch.cat([keys, torch.ones_like(keys[:, :1])], 1), bias, allowed)
-    shifted = torch.cat([projected, -log_total[:, None]], 1)
-    scaled = pull[:, None] * torch.cat([projected, torch.ones_like(log_total)[:, None]], 1)
-    of_projected, of_keys = torch.zeros_like(shifted), torch.zeros_like(tiles.keys)
-    parts = (torch.split(tensor, tiles.rows) for tensor in (shifted, scaled, of_projected))
+    # what is done to whole tiles is what takes time: for weights that are exp of a product alone, the sum to divide by
+    # is one more column of the latents
+    tiles, latents = _Tiles(keys, bias, allowed, ones=1), _latents(projected)
+    shifted = torch.cat([latents, -log_total[:, None]], 1)
+    scaled = pull[:, None] * latents
+    of_latents, of_keys = torch.zeros_like(latents), torch.zeros_like(tiles.keys[:, :-1])
+    parts = (torch.split(tensor, tiles.rows) for tensor in (shifted, scaled, of_latents))
     for rows, scaled_rows, of_rows in zip(*parts, strict=True):
         for start, logits in tiles.of(rows):
             weights, tile = logits.exp_(), tiles.tile(start)
-            for_rows, for_keys = _products(weights, tiles.keys[tile], scaled_rows)
+            for_rows, for_keys = _products(weights, tiles.keys[tile, :-1], scaled_rows)
             of_rows += for_rows
             of_keys[tile] += for_keys
     of_keys, of_bias = of_keys[: len(keys), :-1], of_keys[: len(keys), -1]
-    return of_projected[:, :-1] * pull[:, None], of_keys, of_bias
+    return of_latents[:, :-1] * pull[:, None], of_keys, of_bias
 
 
 def _products(weights: Tensor, keys: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
