@@ -81,6 +81,18 @@ def test_a_template_of_ones_own(tmp_path: Path) -> None:
     assert auto.pad_token == auto.eos_token == "<|endoftext|>"
 
 
+def test_a_template_that_is_no_jinja_is_refused(tmp_path: Path) -> None:
+    template, out = tmp_path / "mine.jinja", tmp_path / "out"
+    for broken in ("{% for message in messages %}[{{ message.content }}]", "a\n{{ messages[ }}", "{% nonsense %}"):
+        template.write_text(broken)
+        with pytest.raises(GqvaeError, match="the chat template is not Jinja, so nothing was written: line"):
+            export_huggingface(toy(), out, settings=Settings(chat_template=str(template)))
+        assert not out.exists()
+    for demanding in ("{{ raise_exception('the system speaks first') }}", "{{ messages[0].content[0].text.strip() }}"):
+        template.write_text(demanding)
+        export_huggingface(toy(), out, settings=Settings(chat_template=str(template)))
+
+
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     for settings, message in (
         (Settings(pad_token="<nobody>"), "'<nobody>' is no special token"),

@@ -50,6 +50,18 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert call(*arguments).status == 2
 
 
+@pytest.mark.parametrize(
+    "ignored",
+    ["--format bin", "--end x", "--shard-bytes 9", "--workers 1", "--engine ray", "--resume", "--field x",
+     "--on-error skip", "some.txt"],
+)  # fmt: skip
+def test_encode_from_stdin_takes_no_option_of_shards(tok: str, ignored: str) -> None:
+    result = call("encode", tok, *ignored.split(), stdin=b"words")
+    assert (result.status, result.out) == (2, b"")
+    assert "needs --out" in result.err
+    assert call("encode", tok, "--separator", "x", stdin=b"words").status == 0
+
+
 @pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("gguf", "formats")])
 def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:

@@ -80,7 +80,8 @@ def test_refusals_write_nothing(
 def test_a_portable_export_is_not_made_portable_again(tok: str, text_file: str, tmp_path: Path) -> None:
     more = ("--format", "portable", "--train-corpus", text_file, "--keep", "0.5", "--merges-only")
     assert export(tok, tmp_path / "fast", *more).status == 0
-    assert "portable export already" in export(str(tmp_path / "fast"), tmp_path / "again", *more).err
+    for given in (more, ("--format", "portable")):
+        assert "portable export already" in export(str(tmp_path / "fast"), tmp_path / "again", *given).err
     assert export(str(tmp_path / "fast"), tmp_path / "chat", "--chat-template", "chatml").status == 0
 
 

@@ -65,6 +65,7 @@ def test_exports_are_proven_again(tmp_path: Path) -> None:
         assert "tokenizers, transformers" in check.detail
     toy(size=390).save(tmp_path / "other")
     assert "differ" in verify_export(tmp_path / "other", folders[0]).detail
+    assert "number of learned ids is 143, not 133" in verify_export(tmp_path / "other", folders[2]).detail
     config = folders[0] / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"clean_up_tokenization_spaces": false', '"strip": true'))
     tokens = folders[1] / "tokenizer.json"
@@ -100,6 +101,9 @@ def test_exports_to_gguf_and_sentencepiece_are_proven_again(tmp_path: Path) -> N
         check = verify_export(tmp_path / f"{name}-tok", tmp_path / name, [TEXT])
         assert check.ok, check.detail
         assert name in check.detail
+        if name == "gguf":
+            toy("gpt2", size=350).save(tmp_path / "other")
+            assert "its pattern is gpt4, not gpt2" in verify_export(tmp_path / "other", tmp_path / name).detail
         path = tmp_path / name / file
         good = path.read_bytes()
         for damage in (good[:-200], good.replace(b"the", b"teh"), b"", b"garbage" * 100):

@@ -88,11 +88,9 @@ def export(
         case Format.portable:
             from gqvae.export.portable import KEEP, export_portable
 
-            kept = KEEP if keep is None else keep
-            counts = _counts(tokenizer, train_corpus, separator)
-            report = export_portable(
-                _learned(tokenizer), out, counts, samples, settings, keep=kept, merges_only=merges_only
-            )
+            learned, kept = _learned(tokenizer), KEEP if keep is None else keep
+            counts = _counts(tokenizer, learned.pattern, train_corpus, separator)
+            report = export_portable(learned, out, counts, samples, settings, keep=kept, merges_only=merges_only)
         case Format.sentencepiece:
             from gqvae.export.sentencepiece import export_sentencepiece
 
@@ -139,13 +137,13 @@ def _portable(name: str) -> "BPETokenizer":
     return tokenizer
 
 
-def _counts(name: str, train_corpus: list[str] | None, separator: str | None) -> "Counter[bytes]":
+def _counts(name: str, pattern: str, train_corpus: list[str] | None, separator: str | None) -> "Counter[bytes]":
     from gqvae.export.portable import count, counted
     from gqvae.terminal import progress
 
     if train_corpus:
         documents = progress("counting", corpus_of(train_corpus, separator).documents())
-        return count(documents, _learned(name).pattern)
+        return count(documents, pattern)
     counts = counted(Path(name))
     if counts is None:
         raise GqvaeError(f"{name} does not keep the text it learned from: name it, or text like it, by --train-corpus")

@@ -18,6 +18,7 @@ class Format(StrEnum):
 
 
 def encode(
+    context: typer.Context,
     tokenizer: Tok,
     corpus: Annotated[
         list[str] | None, typer.Argument(metavar="CORPUS", help=f"With --out, the text: {INPUTS}.")
@@ -53,8 +54,7 @@ def encode(
     --format to --resume, --field and --on-error are for that.
     """
     if out is None:
-        if corpus or workers or resume:
-            raise typer.BadParameter("CORPUS, --workers and --resume need --out FOLDER: without it, encode reads stdin")
+        _refuse_ignored(context)
         _encode_stdin(tokenizer, separator)
     elif not corpus:
         raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
@@ -77,6 +77,14 @@ def encode(
             sum(getattr(shard, key) for shard in made.shards) for key in ("documents", "tokens", "bytes")
         )
         say(f"{documents:,} documents, {size:,} bytes, {tokens:,} tokens in {len(made.shards)} shards: {out}")
+
+
+def _refuse_ignored(context: typer.Context) -> None:
+    """Without --out, all else that is given is a mistake."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source and source.name == "COMMANDLINE" and parameter.name not in ("tokenizer", "separator"):
+            raise typer.BadParameter(f"{parameter.opts[0]} needs --out FOLDER: without it, encode reads stdin")
 
 
 def _encode_stdin(tokenizer: str, separator: str | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
 from gqvae.export import gguf, sentencepiece
 from gqvae.export.huggingface import check_huggingface, with_specials
@@ -18,7 +19,7 @@ def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] =
     """Prove the ids of the export in `folder` equal to those of the tokenizer `name`, on awkward text and `samples`.
 
     Portable exports, and GGUF files made from them, have ids of their own: those are held against the export's own
-    files, in every program that is installed.
+    files, in every program that is installed, once pattern and number of ids are those of the tokenizer.
     """
     folder, title = Path(folder), f"export {folder} equal"
     try:
@@ -29,14 +30,14 @@ def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] =
 
 def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
     if (folder / "tiktoken.json").exists():
-        model = load_portable(folder)
+        model = _kin(load_portable(folder), tokenizer)
         proof = Proof.of(model, samples)
         programs, note = check_portable(proof, model, folder), "ids of its own, the same in "
     elif (folder / "tokenizer.json").exists():
         proof = Proof.of(with_specials(tokenizer, _specials(folder)), samples)
         programs, note = check_huggingface(proof, folder), "in "
     elif (folder / gguf.FILE).exists():
-        held = gguf.load_gguf(folder)
+        held = _kin(gguf.load_gguf(folder), tokenizer)
         proof = Proof.of(held, samples)
         programs, note = gguf.check_gguf(proof, held, folder), "ids of its own, the same in "
     elif (folder / sentencepiece.FILE).exists():
@@ -45,6 +46,17 @@ def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
     else:
         raise GqvaeError("there is no export in it")
     return f"{note}{', '.join(programs)}; {len(proof.texts)} texts"
+
+
+def _kin(model: BPETokenizer, tokenizer: Tokenizer) -> BPETokenizer:
+    """`model`, if a portable export of the tokenizer could be so."""
+    for what, ours, theirs in (
+        ("pattern", tokenizer.pattern, model.pattern),
+        ("number of learned ids", len(tokenizer.vocabulary.learned), len(model.vocabulary.learned)),
+    ):
+        if ours != theirs:
+            raise GqvaeError(f"it is no portable export of {tokenizer.name}: its {what} is {theirs}, not {ours}")
+    return model
 
 
 def _specials(folder: Path) -> list[str]:

@@ -171,6 +171,8 @@ def _runtimes(proof: Proof, folder: Path) -> Iterator[Runtime]:
     from transformers import AutoTokenizer
 
     auto = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if auto.chat_template:
+        _expect_jinja(auto)
     yield Runtime(
         name="transformers",
         size=len(auto),
@@ -178,3 +180,16 @@ def _runtimes(proof: Proof, folder: Path) -> Iterator[Runtime]:
         decode=auto.decode,
         plain=lambda text: auto(text, split_special_tokens=True, verbose=False)["input_ids"],
     )
+
+
+def _expect_jinja(auto: Any) -> None:
+    """Raise GqvaeError for a chat template that is none, which otherwise shows when somebody talks to the model."""
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        auto.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False)
+    except TemplateSyntaxError as error:
+        where = f"line {error.lineno}: {error}"
+        raise GqvaeError(f"the chat template is not Jinja, so nothing was written: {where}") from error
+    except Exception:  # it may want messages of another form, and says so in its own way
+        return
