@@ -38,8 +38,24 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReproduceSettings(Settings):
-    """One comparison."""
+class ComparisonSettings(Settings):
+    """What comparisons of any kind have."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    held_out: float = 0.05
+    """Share of the documents, by hash, that all figures are measured on."""
+    most_bytes: int | None = None
+    """Use the first documents, up to so many bytes; None: all."""
+
+    def __post_init__(self) -> None:
+        share(self, "held_out")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise GqvaeError("seeds must be different numbers, not negative, at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceSettings(ComparisonSettings):
+    """One comparison of tokenizers. Seeds are those of the language models; tokenizers are trained with the first."""
 
     vocab_size: int = 4_096
     """Ids of the tokenizers that are compared."""
@@ -49,12 +65,6 @@ class ReproduceSettings(Settings):
     """k of the fixed-length tokenizers: a token every k bytes."""
     superword: bool = True
     """Compare tokens across words, too."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the language models; tokenizers are trained with the first."""
-    held_out: float = 0.05
-    """Share of the documents, by hash, that all figures are measured on."""
-    most_bytes: int | None = None
-    """Use the first documents, up to so many bytes; None: all."""
     steps: int = 1_000
     """Training steps of GQ-VAE within words."""
     superword_steps: int = 700
@@ -64,13 +74,11 @@ class ReproduceSettings(Settings):
     probe: ProbeSettings = field(default_factory=ProbeSettings)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, "steps", "superword_steps", "fixed_steps")
-        share(self, "held_out")
         for size in (self.vocab_size, *self.curve):
             if size < SMALLEST:
                 raise GqvaeError(f"vocab_size and curve must be at least {SMALLEST}, not {size}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise GqvaeError("seeds must be different numbers, not negative, at least one")
         if any(span < 1 for span in self.spans):
             raise GqvaeError("spans must be positive")
         if self.superword and self.vocab_size <= SMALLEST_BASE:

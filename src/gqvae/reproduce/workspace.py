@@ -12,30 +12,17 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from gqvae.corpus import Corpus, write_parts
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, file_digest, read_json, write_json
-from gqvae.reproduce.settings import ReproduceSettings
+from gqvae.reproduce.settings import ComparisonSettings, ReproduceSettings
 
 PARALLEL = "parallel.jsonl"
 
 
-class Chosen(Protocol):
-    """Settings of a comparison, as far as its folder depends on them."""
-
-    @property
-    def held_out(self) -> float: ...
-    @property
-    def most_bytes(self) -> int | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
-    def difference(self, other: Any) -> str: ...
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self: ...
-
-
-S = TypeVar("S", bound=Chosen)
+S = TypeVar("S", bound=ComparisonSettings)
 
 
 class Space(Generic[S]):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from gqvae.config import SMALLEST
 from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers.registry import names
-from gqvae.settings import Settings, positive, share
+from gqvae.reproduce.settings import ComparisonSettings
+from gqvae.settings import positive
 from gqvae.zoo.arms import ARMS, Arm
 
 MODEL = (
@@ -16,13 +17,12 @@ MODEL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZooSettings(Settings):
-    """One comparison."""
+class ZooSettings(ComparisonSettings):
+    """One comparison of quantizers."""
 
     vocab_size: int = 512
     steps: int = 250
     """Of training, for each."""
-    seeds: tuple[int, ...] = (0, 1, 2)
     arms: tuple[str, ...] = tuple(ARMS)
     """Those of `gqvae.zoo.arms`, and any other quantizer by its name, with its default options."""
     model: tuple[str, ...] = MODEL
@@ -32,18 +32,13 @@ class ZooSettings(Settings):
     cost_steps: int = 5
     cost_symbols: int = 512
     """Symbols in such a step."""
-    held_out: float = 0.05
-    """Share of the documents, by hash, that figures are measured on."""
     most_bytes: int | None = 1_000_000
-    """Use the first documents, up to so many bytes."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, "steps", "cost_steps", "cost_symbols")
-        share(self, "held_out")
         if self.vocab_size < SMALLEST:
             raise GqvaeError(f"vocab_size must be at least {SMALLEST}, not {self.vocab_size}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise GqvaeError("seeds must be different numbers, not negative, at least one")
         known = [*ARMS, *(name for name in names() if name not in ARMS)]
         for arm in self.arms:
             if arm not in known:
