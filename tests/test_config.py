@@ -35,7 +35,6 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
     ("assignment", "value"),
     [
         ("seed=7", 7),
-        ("vocab_size=none", None),
         ("pretokens.base=my-tokenizer", "my-tokenizer"),
         ("pretokens.base=none", None),
         ("training.learning_rate=1e-3", 1e-3),
@@ -49,7 +48,7 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
         ("quantizer.name=ema", "ema"),
         ("quantizer.options.decay=0.5", "0.5"),
         ("objective.name=gates", "gates"),
-        ("objective.target_rate=0.25", 0.25),
+        ("objective.target_bytes_per_token=2", 2.0),
         ("objective.reconstruction=2,8", (2.0, 8.0)),
         ("training.precision=bf16-mixed", "bf16-mixed"),
     ],
@@ -98,6 +97,9 @@ def test_overrides_leave_the_rest_alone_and_the_last_wins() -> None:
         ("vocab_size=256", "at least 258"),
         ("model.longest_token=40", "cannot exceed"),
         ("quantizer.revive_share=1.5", "between 0 and 1"),
+        ("vocab_size=none", r"set vocab_size or quantizer\.codes"),
+        ("objective.target_rate=0.3", "no effect without name=gates"),
+        ("pretokens.base=words:99999", "words:N needs 258 to 55296 ids"),
     ],
 )
 def test_a_bad_override_is_refused_by_name(assignment: str, message: str) -> None:

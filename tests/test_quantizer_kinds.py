@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from learning import new_model
 from quantizing import D, V, generator, latents, make
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -177,3 +178,10 @@ def test_the_divergence_is_from_uniform() -> None:
 def test_grids_hold_what_is_asked_for_and_little_more(size: int) -> None:
     found = torch.tensor(levels_for(size)).prod().item()
     assert size <= found <= max(2, 1.3 * size)
+
+
+def test_any_seed_that_a_run_may_have_seeds_the_noise() -> None:
+    quantizer = new_model().quantizer
+    for seed, noise in ((5, 5_000_018), (2**63 - 1, 2**63 - 1_000_000)):
+        quantizer.begin_step(3, seed)
+        assert quantizer.noise.initial_seed() == noise

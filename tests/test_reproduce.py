@@ -84,11 +84,14 @@ def test_bits_between_two_measurements() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("seeds=", "seeds must be different numbers"),
-        ("seeds=1,1", "seeds must be different numbers"),
+        ("seeds=", "seeds must lie between"),
+        ("seeds=36893488147419103232", "seeds must lie between"),
+        ("seeds=1,1", "seeds must be different"),
+        ("spans=4,4", "spans must be different"),
+        ("spans=1,2", "spans must be at least 2"),
+        ("tokenizer=objective.alfa=3", "unknown setting 'objective.alfa'"),
         ("vocab_size=9", "vocab_size and curve"),
         ("vocab_size=400", "superword needs"),
-        ("spans=0,2", "spans must be positive"),
         ("probe.heads=3", "width"),
         ("probe.batch_bytes=1000", "multiple of context_bytes"),
         ("held_out=2", "between 0 and 1"),

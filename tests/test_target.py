@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import torch
 from learning import TINY, new_model, vary
@@ -14,17 +15,19 @@ from safetensors.torch import load_file
 from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
+from gqvae.export.parity import unreachable_ids
 from gqvae.learn.data import Sample
 from gqvae.learn.distill import distill
 from gqvae.learn.model import GQVAE
 from gqvae.learn.rate import LOWEST, Curve, fewest, highest_price, miss
 from gqvae.learn.revival import plan
 from gqvae.learn.run import Run
-from gqvae.learn.scores import meeting, static_ids
+from gqvae.learn.scores import meeting, occurring, static_ids
 from gqvae.learn.segmenter import Segmenter
 from gqvae.learn.team import Team
 from gqvae.learn.training import Trainer, resume, train
 from gqvae.selection import best
+from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
 
 TARGET = 3.0
@@ -146,6 +149,16 @@ def test_scores_are_moved_to_a_number_of_tokens() -> None:
     assert meeting(few / 2, vocabulary, scores, texts, counts) == scores  # what cannot be is not tried
 
 
+def test_strings_that_no_text_gives_go_and_shorter_ones_take_their_place() -> None:
+    vocabulary = Vocabulary((b"ab", b"abab", b"abababab", b"cd"), ("<s>",))
+    score_of = {b"ab": 1.0, b"abab": 1.5, b"abababab": 3.5, b"cd": 1.0}
+    scores = [score_of.get(token, -1.0) for token in vocabulary.plain_tokens]
+    kept, ids = occurring(vocabulary, scores, [(258,), (257, 259), (99, 256)])
+    assert kept == Vocabulary((b"ab", b"cd"), ("<s>",))
+    assert ids == [(256,) * 4, (256, 256, 257), (99, 256)]
+    assert occurring(kept, [-1.0] * 258, ids) == (kept, ids)
+
+
 # The whole chain
 
 
@@ -165,6 +178,11 @@ def test_so_does_its_tokenizer(aimed: Run, tmp_path: Path) -> None:
     assert report["target"]["reached"] == pytest.approx(TARGET, rel=0.05)
     assert report["learned_strings"]["filled_in"] == 0
     assert report["vocab_size"] <= 320
+    tokenizer = load(tmp_path / "tokenizer")
+    assert unreachable_ids(tokenizer) == 0
+    assert tokenizer.vocab_size == report["vocab_size"] == 257 + report["learned_strings"]["all"]
+    rows = pyarrow.parquet.read_table(tmp_path / "tokenizer" / "segmentations.parquet").to_pylist()
+    assert all(tokenizer.decode_bytes(row["ids"]) == row["piece"] for row in rows)
 
 
 def test_a_target_out_of_reach_is_said(words: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ corpus, out = Corpus((sys.argv[1],)), Path(sys.argv[2])
 keep = Trainer.fit
 def fit(trainer):
     keep(trainer)
+    assert not trainer.window  # or what steps saw would pile up
     save_file(trainer.model.state_dict(), out / f"rank{trainer.team.rank}.safetensors")
 Trainer.fit = fit
 train(CONFIG, corpus, out / "whole")

@@ -1,21 +1,26 @@
 """Training at a tiny size: it learns, and says what is wrong."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
+import torch
 from learning import OBJECTIVES, QUANTIZERS, SHORT, TINY, interrupt_at, metrics, vary
 
-from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK
+from gqvae.learn.checkpoint import restore
+from gqvae.learn.data import Sample
 from gqvae.learn.distill import distill
-from gqvae.learn.metrics import collapse
+from gqvae.learn.metrics import collapse, of_segmentation
 from gqvae.learn.run import Run
-from gqvae.learn.training import learning_rate_at, resume, train, weight_at
+from gqvae.learn.team import Team
+from gqvae.learn.training import MEASURE_PRETOKENS, Trainer, learning_rate_at, resume, train, weight_at
+from gqvae.pretokens import Counting
 
 # Learning
 
@@ -111,6 +116,37 @@ def test_a_loss_that_is_not_finite_stops_the_training(corpus: Corpus, tmp_path: 
         train(config, corpus, tmp_path / "run")
 
 
+def test_what_steps_leave_in_memory_is_no_latents(corpus: Corpus, tmp_path: Path) -> None:
+    run, team = Run.prepare(tmp_path / "run", SHORT, corpus, Counting()), Team.join(SHORT.training)
+    first, second = Trainer(run, team), Trainer(run, replace(team, rank=1))
+    for _ in range(3):
+        outcome = first._step()
+        first._keep_score(outcome)
+        second._keep_score(outcome)
+    assert (len(first.window), second.window) == (3, [])  # the first process alone writes rows of the metrics
+    left = [tensor for outcome in first.window for tensor in (outcome.latents, outcome.errors)]
+    assert sum(tensor.untyped_storage().nbytes() for tensor in left) == 0
+
+
+def test_the_paper_s_objective_is_measured_by_the_paper_s_inference(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(vary(SHORT, objective={"name": "gates", "price": 3.0}), corpus, tmp_path / "run")
+    model, last = run.trained_model(), metrics(run)[-1]
+    assert model.price == 3.0
+    sample = Sample.of(run.measured, MEASURE_PRETOKENS, torch.Generator().manual_seed(SHORT.seed))
+    by_gates = of_segmentation(run.segmenter("gates", model), sample)
+    assert by_gates == {key: last[key] for key in by_gates}
+    assert by_gates != of_segmentation(run.segmenter("viterbi", model), sample)
+
+
+def test_the_paper_s_objective_holds_the_decoder_to_no_string(corpus: Corpus, tmp_path: Path) -> None:
+    for name in OBJECTIVES:
+        config = vary(SHORT, objective={"name": name}, training={"steps": 25})
+        run = train(config, corpus, tmp_path / name)
+        state = Trainer(run, Team.join(config.training)).state
+        restore(run.checkpoint, state)
+        assert (state.lexicon is None) == (name == "gates")
+
+
 @pytest.mark.parametrize(
     ("rate", "warning"), [(0.0, "tokens end only where forced"), (1.0, "nearly every byte ends a token")]
 )
@@ -128,13 +164,13 @@ def test_healthy_gates_are_no_collapse(trained: Run) -> None:
     assert collapse({"inner_gate_rate": 0.0, "exact_codes": 0.9}) is None
 
 
-def test_a_corpus_without_text_and_a_run_without_a_size(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_corpus_without_text_and_a_run_without_a_size(tmp_path: Path) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("")
     with pytest.raises(GqvaeError, match="no text to train on"):
         train(TINY, Corpus((str(empty),)), tmp_path / "one")
     with pytest.raises(GqvaeError, match=r"set vocab_size or quantizer\.codes"):
-        train(Config.from_dict(TINY.to_dict() | {"vocab_size": None}), corpus, tmp_path / "two")
+        replace(TINY, vocab_size=None)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

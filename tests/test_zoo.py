@@ -55,7 +55,10 @@ def test_the_plan_has_each_cell_once_and_the_first_seed_first() -> None:
     ("settings", "message"),
     [
         (["arms=cosine,magic"], "there is no 'magic'; there are: cosine"),
-        (["seeds=1,1"], "different numbers"),
+        (["seeds=1,1"], "seeds must be different"),
+        (["arms=fsq,fsq"], "arms must be different"),
+        (["cost_sizes=10,10"], "cost_sizes must be different"),
+        (["model=model.nope=3"], "unknown setting 'model.nope'"),
         (["vocab_size=10"], "at least 258"),
         (["cost_sizes=0"], "cost_sizes must be positive"),
         (["steps=0"], "steps must be positive"),
@@ -77,7 +80,8 @@ def training(arm: str, seed: int, rate: float) -> dict[str, Any]:
     }  # fmt: skip
     stages = {"viterbi, nearest few codes, fallback": rate, "strings of codes alone, fewest tokens": rate}
     return {
-        "arm": arm, "seed": seed, "network": network, "codebook": {"codes": 10, "useful": 4}, "stages": stages,
+        "arm": arm, "seed": seed, "mode": "viterbi", "network": network, "stages": stages,
+        "codebook": {"codes": 10, "useful": 4},
         "tokenizer": {"bytes_per_token": rate, "lossless": True}, "seconds": 1.0,
     }  # fmt: skip
 

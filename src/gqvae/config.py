@@ -16,6 +16,8 @@ from gqvae.vocabulary import MAX_IDS
 SPECIALS = ("<|endoftext|>",)
 SMALLEST = 256 + len(SPECIALS) + 1
 """Ids of the smallest vocabulary: all bytes, the specials, one learned string."""
+LARGEST_BASE = 0xD800
+"""Most tokens of a base: each is a character, and this is the first that is none, a surrogate."""
 WIDEST, DEEPEST, MOST = 1 << 16, 1_000, 1 << 31
 """Bounds on widths and windows, on layers and threads, and on all that is counted while training."""
 
@@ -37,8 +39,8 @@ class PretokenConfig:
 
     def __post_init__(self) -> None:
         one_of(self, "pattern", tuple(PATTERNS))
-        if self.words is not None and self.words < SMALLEST:
-            raise GqvaeError(f"base: words:N needs at least {SMALLEST} ids, not {self.words}")
+        if self.words is not None and not SMALLEST <= self.words <= LARGEST_BASE:
+            raise GqvaeError(f"base: words:N needs {SMALLEST} to {LARGEST_BASE} ids, not {self.words}")
         positive(self, "window")
         at_most(self, WIDEST, "window")
         share(self, "held_out")
@@ -132,7 +134,7 @@ class ObjectiveConfig:
 
     name: Literal["marginal", "gates"] = "marginal"
     price: float = 4.0
-    """marginal: nats a token costs (lambda); with a target, what it costs at first."""
+    """Nats a token costs (lambda), in the marginal objective and the viterbi segmenter; with a target, at first."""
     target_bytes_per_token: float | None = None
     """marginal: move the price until the network gives this compression (`gqvae.learn.rate`)."""
     reconstruction: tuple[float, float] = (1.0, 6.0)
@@ -151,6 +153,10 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         one_of(self, "name", ("marginal", "gates"))
         not_negative(self, "price", "alpha", "rate_weight", "length_weight")
+        if self.target_rate is not None:
+            share(self, "target_rate")
+            if self.name != "gates":
+                raise GqvaeError("target_rate is of no effect without name=gates")
         if min(self.reconstruction) <= 0 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
             raise GqvaeError("reconstruction must be positive, ramp two rising shares of training")
         self._check_target()
@@ -173,7 +179,7 @@ class TrainingConfig:
     batch_symbols: int = 2_048
     learning_rate: float = 2e-3
     codebook_learning_rate: float = 1.0
-    """Multiple of the learning rate used for the codes (the paper: 10)."""
+    """Multiple of the learning rate used for codes that the gradient moves (the paper: 10)."""
     final_learning_rate: float = 0.05
     """Share of the learning rate left at the end of the cosine."""
     warmup_steps: int = 50
@@ -229,5 +235,18 @@ class Config(Settings):
         if self.vocab_size is not None and self.vocab_size < SMALLEST:
             raise GqvaeError(f"vocab_size must be at least {SMALLEST} (256 bytes, specials, one learned string)")
         at_most(self, MAX_IDS, "vocab_size")
+        if self.vocab_size is None and self.quantizer.codes is None:
+            raise GqvaeError("set vocab_size or quantizer.codes: one of them must say how many codes to learn")
         if self.model.longest_token > self.pretokens.window:
             raise GqvaeError("model.longest_token cannot exceed pretokens.window")
+
+    def codes(self, used_bytes: int) -> int:
+        """V: as configured, or what the vocabulary leaves after bytes and specials, plus the bytes that the text uses.
+
+        Single bytes are codes like any other, so that the network can spell everything; in the vocabulary they
+        coincide with the 256 bytes that are there anyway.
+        """
+        if self.quantizer.codes is not None:
+            return self.quantizer.codes
+        assert self.vocab_size is not None
+        return self.vocab_size - 256 - len(SPECIALS) + used_bytes

@@ -42,7 +42,8 @@ def _small() -> Config:
 
 
 def _paper() -> Config:
-    """The paper's sizes and schedule [paper code], on bytes instead of ASCII."""
+    """The paper's sizes and steps [paper code], on bytes instead of ASCII. Warm-up begins at zero, not at a tenth, and
+    weight decay is AdamW's."""
     return Config(
         vocab_size=None,
         model=ModelConfig(

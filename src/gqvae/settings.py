@@ -131,6 +131,12 @@ def not_negative(config: Any, *names: str) -> None:
             raise GqvaeError(f"{name} must not be negative, but is {getattr(config, name)}")
 
 
+def different(config: Any, *names: str) -> None:
+    for name in names:
+        if len(set(getattr(config, name))) < len(getattr(config, name)):
+            raise GqvaeError(f"{name} must be different from each other, not {getattr(config, name)}")
+
+
 def at_most(config: Any, limit: int, *names: str) -> None:
     """Bounds far above any use: a forged file must not make us allocate what it names, or count to it."""
     for name in names:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gqvae.config import LARGEST_BASE
 from gqvae.errors import GqvaeError
 from gqvae.patterns import cut
 from gqvae.pretokens import PretokenTable
@@ -21,7 +22,6 @@ from gqvae.vocabulary import BYTES
 if TYPE_CHECKING:
     import numpy.typing
 
-LARGEST_BASE = 0xD800  # the first surrogate: no characters from there on
 WHOLE = 1 << 16
 """Bytes at which pretokens are cut that a base tokenizer will read."""
 

@@ -28,7 +28,7 @@ from gqvae.learn.model import GQVAE
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.rate import miss
 from gqvae.learn.run import Run
-from gqvae.learn.scores import CHEAPER, FIRST, agreement, fit_scores, meeting, static_ids
+from gqvae.learn.scores import CHEAPER, FIRST, agreement, fit_scores, meeting, occurring, static_ids
 from gqvae.learn.segmenter import Measures, Segmented, Segmenter
 from gqvae.selection import GIVEN, SINGLE_BYTES, best, choose, in_order_of_use
 from gqvae.terminal import say
@@ -69,14 +69,19 @@ def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | 
     strings = _codebook_strings(segmenter, segmented, table)
     report["codebook"] = _codebook_report(segmenter.strings, strings)
     learned = _learned(run, strings, size)
-    own = [string for string in learned if string in strings]
-    report["learned_strings"] = {"all": len(learned), "from_codes": len(own), "filled_in": len(learned) - len(own)}
 
     say("fitting the static scores")
     vocabulary = _vocabulary(run, learned)
     ids = NeuralTokenizer(run, model, vocabulary).ids(table.pieces)
     vocabulary, ids = in_order_of_use(vocabulary, ids, table.counts.tolist())
     scores = _fitted(run, vocabulary, ids)
+    if run.config.objective.target_bytes_per_token is not None:  # then there may be fewer ids
+        score_of = dict(zip(vocabulary.plain_tokens, scores, strict=True))
+        vocabulary, ids = in_order_of_use(*occurring(vocabulary, scores, ids), table.counts.tolist())
+        scores = [score_of[token] for token in vocabulary.plain_tokens]
+        learned = [string for string in learned if run.alphabet.text(string) in vocabulary.id_of]
+    own = [string for string in learned if string in strings]
+    report["learned_strings"] = {"all": len(learned), "from_codes": len(own), "filled_in": len(learned) - len(own)}
     tokenizer = Tokenizer(vocabulary, scores, run.pretokens.pattern, name, _provenance(run))
     report |= _final_report(run, model, tokenizer, own) | _of_target(run, tokenizer)
     used = set().union(*static_ids(vocabulary, scores, table.texts))

@@ -19,7 +19,7 @@ from typing import TextIO
 
 import torch
 
-from gqvae.config import SPECIALS, Config
+from gqvae.config import Config
 from gqvae.corpus import Corpus, is_held_out
 from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
@@ -126,6 +126,11 @@ class Run:
         return "held-out text" if self.held_out.pieces else "the training text"
 
     @property
+    def mode(self) -> Mode:
+        """How the network segments as its objective trained it to."""
+        return "gates" if self.config.objective.name == "gates" else "viterbi"
+
+    @property
     def base(self) -> Path:
         """Where the tokenizer is whose tokens the model reads, if it has one."""
         return self.folder / "base"
@@ -148,17 +153,8 @@ class Run:
         return SymbolTable.of(self.held_out, self.alphabet, self.config.pretokens.window)
 
     def codes(self) -> int:
-        """V: as configured, or what the vocabulary leaves after bytes and specials, plus the bytes the text uses.
-
-        Single bytes are codes like any other, so that the network can spell everything; in the vocabulary they
-        coincide with the 256 bytes that are there anyway.
-        """
-        if self.config.quantizer.codes is not None:
-            return self.config.quantizer.codes
-        if self.config.vocab_size is None:
-            raise GqvaeError("set vocab_size or quantizer.codes: one of them must say how many codes to learn")
-        used = len(set().union(*self.table.pieces) & SINGLE_BYTES)
-        return self.config.vocab_size - 256 - len(SPECIALS) + used
+        """V, of this text."""
+        return self.config.codes(used_bytes=len(set().union(*self.table.pieces) & SINGLE_BYTES))
 
     def new_model(self) -> GQVAE:
         """An untrained model of this run's sizes.

@@ -13,9 +13,9 @@ used and raises those of the network's. In the end no string may score below sho
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 from gqvae.validation import SCORE_DECIMALS
 from gqvae.viterbi import best_ids, build_trie
@@ -113,6 +113,24 @@ def meeting(
         middle = (few + many) / 2
         few, many = (middle, many) if found(middle) <= tokens else (few, middle)
     return moved(min(few, many, key=lambda by: abs(found(by) - tokens)))
+
+
+def occurring(
+    vocabulary: Vocabulary, scores: Sequence[float], ids: Ids
+) -> tuple[Vocabulary, list[tuple[int, ...]]]:  # fmt: skip
+    """Without the learned strings that lose to shorter ones that spell them, as a shift of all scores makes some, and
+    no text would give; in `ids` those shorter ones take their place."""
+    spelled = static_ids(vocabulary, scores, vocabulary.plain_tokens)
+    learned = (token for token in vocabulary.learned if len(spelled[vocabulary.id_of[token]]) == 1)
+    kept = Vocabulary(tuple(learned), vocabulary.specials)
+
+    def ids_of(id_: int) -> Iterator[int]:
+        if len(spelled[id_]) == 1:
+            yield kept.id_of[vocabulary.plain_tokens[id_]]
+        else:
+            yield from chain.from_iterable(map(ids_of, spelled[id_]))
+
+    return kept, [tuple(chain.from_iterable(map(ids_of, row))) for row in ids]
 
 
 def static_ids(vocabulary: Vocabulary, scores: Sequence[float], pieces: Sequence[bytes]) -> list[tuple[int, ...]]:

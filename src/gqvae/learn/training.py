@@ -186,7 +186,9 @@ class Trainer:
             self.state.usage.index_add_(0, codes.flatten(), weights.flatten())
             if self.config.quantizer.revival == "reservoir":
                 self.reservoir.offer(outcome.latents, outcome.errors)
-        self.window.append(replace(outcome, latents=outcome.latents[:0], errors=outcome.errors[:0], assigned=None))
+        if self.team.first:  # which alone writes rows of the metrics; not slices, whose memory is all of it
+            empty = outcome.latents.new_empty(0)
+            self.window.append(replace(outcome, latents=empty, errors=empty, assigned=None))
 
     def _tend_codebook(self) -> None:
         """Start the codes when warm-up ends; then and every so often, move those that idle."""
@@ -210,6 +212,8 @@ class Trainer:
             state.lexicon = exchange(self.model, state.lexicon, sample, usage, share, state.generator, target)
         elif since > 0 and not settled:
             self._set_codes(torch.nonzero(state.usage < DEAD)[:, 0])
+        if self.config.objective.name == "gates":
+            state.lexicon = None  # nothing teaches the decoder to say what was assigned
         state.usage.zero_()
         state.places = health.places(self.model.quantizer)
 
@@ -249,7 +253,7 @@ class Trainer:
         """The model as it stands, at the present weight of reconstruction but no less than half the final one: at the
         low weights of the start, inexact spans would pass for good ones."""
         weight = max(weight_at(self.config, self.state.step), self.config.objective.reconstruction[1] / 2)
-        return self.run.segmenter("viterbi", self.model, weight=weight)
+        return self.run.segmenter(self.run.mode, self.model, weight=weight)
 
     def _log(self) -> None:
         settings, step = self.config.training, self.state.step

@@ -116,7 +116,7 @@ def new_model(ids: int, context: int, settings: ProbeSettings) -> LlamaForCausal
 
 def flops_per_token(model: LlamaForCausalLM, context: int) -> int:
     """Of training: 6 for each weight that multiplies (the embedding once, as output layer), and for causal attention 6
-    for each layer, width and token of context (Kaplan et al. 2020, arXiv 2001.08361, section 2.1, halved: what lies
+    for each layer, width and token of context (Chowdhery et al. 2022, arXiv 2204.02311, appendix B, halved: what lies
     ahead is masked)."""
     weights: int = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 2)
     attention: int = model.config.num_hidden_layers * model.config.hidden_size * context

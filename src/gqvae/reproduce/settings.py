@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from gqvae.config import SMALLEST
+from gqvae.config import SMALLEST, Config
 from gqvae.errors import GqvaeError
-from gqvae.settings import Settings, not_negative, positive, share
+from gqvae.settings import Settings, different, not_negative, positive, share
 
 SMALLEST_BASE = 512
 """Ids of the smallest tokenizer that a superword tokenizer reads."""
@@ -49,8 +49,9 @@ class ComparisonSettings(Settings):
 
     def __post_init__(self) -> None:
         share(self, "held_out")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise GqvaeError("seeds must be different numbers, not negative, at least one")
+        different(self, "seeds")
+        if not self.seeds or not all(0 <= seed < 2**63 for seed in self.seeds):
+            raise GqvaeError("seeds must lie between 0 and 2**63 - 1, at least one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,10 @@ class ReproduceSettings(ComparisonSettings):
         for size in (self.vocab_size, *self.curve):
             if size < SMALLEST:
                 raise GqvaeError(f"vocab_size and curve must be at least {SMALLEST}, not {size}")
-        if any(span < 1 for span in self.spans):
-            raise GqvaeError("spans must be positive")
+        different(self, "spans")
+        if any(span < 2 for span in self.spans):
+            raise GqvaeError("spans must be at least 2: a token every byte needs no training")
+        Config().override(self.tokenizer)  # what no training would take is told now
         if self.superword and self.vocab_size <= SMALLEST_BASE:
             raise GqvaeError(f"superword needs a vocab_size of more than {SMALLEST_BASE}; or say superword=false")
 

@@ -96,6 +96,7 @@ def _trained(space: ZooSpace, cell: Training) -> dict[str, Any]:
     return {
         "arm": cell.arm,
         "seed": cell.seed,
+        "mode": run.mode,
         "network": network,
         "codebook": report["codebook"],
         "learned_strings": report["learned_strings"],

@@ -13,6 +13,9 @@ from gqvae.zoo.settings import arm
 
 Results = Mapping[str, Any]
 
+FALLBACK = {"gates": "gates, nearest codes, fallback", "viterbi": "viterbi, nearest few codes, fallback"}
+"""The stage of a distillation that is the network by itself, by how its objective has it segment."""
+
 MEASURES = {
     "network_bytes_per_token": ("network, bytes/token", "{:.3f}"),
     "exact": ("exact", "{:.3f}"),
@@ -54,7 +57,7 @@ def measures(found: Results) -> dict[str, float | None]:
     return {
         "network_bytes_per_token": network["bytes_per_token"],
         "exact": network["exact_codes"],
-        "fallback_bytes_per_token": stages["viterbi, nearest few codes, fallback"],
+        "fallback_bytes_per_token": stages[FALLBACK[found["mode"]]],
         "codes_alone_bytes_per_token": stages["strings of codes alone, fewest tokens"],
         "tokenizer_bytes_per_token": found["tokenizer"]["bytes_per_token"],
         "strings": codebook["useful"],

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from gqvae.config import SMALLEST
+from gqvae.config import SMALLEST, Config
 from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers.registry import names
 from gqvae.reproduce.settings import ComparisonSettings
-from gqvae.settings import positive
+from gqvae.settings import different, positive
 from gqvae.zoo.arms import ARMS, Arm
 
 MODEL = (
@@ -39,6 +39,8 @@ class ZooSettings(ComparisonSettings):
         positive(self, "steps", "cost_steps", "cost_symbols")
         if self.vocab_size < SMALLEST:
             raise GqvaeError(f"vocab_size must be at least {SMALLEST}, not {self.vocab_size}")
+        different(self, "arms", "cost_sizes")
+        Config().override(self.model)  # what no training would take is told now
         known = [*ARMS, *(name for name in names() if name not in ARMS)]
         for arm in self.arms:
             if arm not in known:

@@ -93,6 +93,8 @@ class Quantizer(nn.Module):
                 f"quantizer.revival=reservoir moves single codes, and those of {config.quantizer.name} do not move by "
                 "themselves: there are needs and none"
             )
+        if config.quantizer.start == "kmeans" and not (cls.movable and config.quantizer.warmup_steps):
+            raise GqvaeError("quantizer.start is of no effect without warm-up, or where single codes do not move")
         if config.objective.name == "gates":
             return
         default, shared = cls.Options(), QuantizerConfig()
@@ -114,7 +116,7 @@ class Quantizer(nn.Module):
         """Told before each step of training. What is random in it (drawn from `noise`) depends on nothing else, so that
         a resumed run continues as if it had never stopped."""
         self.step = step
-        self.noise.manual_seed(seed * 1_000_003 + step)
+        self.noise.manual_seed((seed * 1_000_003 + step) % (1 << 63))
 
     def project(self, latents: Tensor) -> Tensor:
         """(..., D) -> (..., d), where codes live."""

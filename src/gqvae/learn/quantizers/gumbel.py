@@ -32,8 +32,8 @@ class GumbelQuantizer(CosineQuantizer):
     """Codes drawn from a softmax by Gumbel noise, kept near uniform by a divergence (summaries of GQ-VAE have it).
 
     Under the objective `gates` the code drawn is decoded, with the gradient of the softmax at the temperature. Under
-    `marginal`, which weighs each candidate by its probability, chance decides which are considered: a sample without
-    replacement (Gumbel top-k) in the place of the nearest. Either needs a table (N, V) with a gradient.
+    `marginal`, which weighs each candidate by its probability, chance decides which are considered beside the nearest:
+    a sample without replacement (Gumbel top-k). Either needs a table (N, V) with a gradient.
     """
 
     Options = GumbelOptions

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from gqvae.learn.nearest import nearest
+
 ROUNDS = 10
 PER_CENTRE = 32
 """Points a centre is fitted to, at most: more change little."""
-CHUNK = 4_096
 
 
 def kmeans(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -16,17 +17,15 @@ def kmeans(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """
     order = torch.randperm(len(points), generator=generator)[: PER_CENTRE * count]
     points = points[order.to(points.device)]
-    centres = torch.unique(points[:count], dim=0)
+    centres: Tensor = torch.unique(points[:count], dim=0)
     for _ in range(ROUNDS if len(centres) else 0):
-        nearest = assign(points, centres)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        counts = torch.bincount(nearest, minlength=len(centres))[:, None]
+        found = assign(points, centres)
+        sums = torch.zeros_like(centres).index_add_(0, found, points)
+        counts = torch.bincount(found, minlength=len(centres))[:, None]
         centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
-    found: Tensor = centres
-    return found
+    return centres
 
 
 def assign(points: Tensor, centres: Tensor) -> Tensor:
     """(n,): the nearest centre of each point."""
-    bias = -centres.square().sum(1) / 2
-    return torch.cat([torch.addmm(bias, part, centres.T).argmax(1) for part in torch.split(points, CHUNK)])
+    return nearest(points, centres, -centres.square().sum(1) / 2)

@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
 
+import torch
+
 from gqvae.config import Config, QuantizerConfig
 from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers.base import Quantizer
@@ -77,6 +79,8 @@ def options_of(config: QuantizerConfig) -> Any:
 def check(config: Config) -> None:
     """Raise GqvaeError for a quantizer that does not exist, has no such options, or does not go with the rest."""
     quantizer_class(config.quantizer.name).check(config, options_of(config.quantizer))
+    with torch.device("meta"):  # what sizes it refuses, without the memory they take
+        make_quantizer(config.quantizer, config.codes(used_bytes=1), config.model.width)
 
 
 def make_quantizer(config: QuantizerConfig, size: int, width: int) -> Quantizer:
