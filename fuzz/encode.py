@@ -1,4 +1,4 @@
-"""Any bytes through every way to encode: nothing lost, offsets in order, no special token out of text."""
+"""Any bytes through the ways to encode one text: nothing lost, offsets in order, no special token out of text."""
 
 import gqvae
 from fuzz.inputs import Choices

@@ -42,6 +42,9 @@ def test_unknown_tokenizers_and_files_fail_in_one_line(tok: str) -> None:
         ["train", "x"],
         [],
         ["train", "--out", "x", "--resume", "--steps", "5"],  # would be ignored
+        ["train", "--out", "x", "--resume", "--preset", "small"],
+        ["train", "--out", "x", "--resume", "--field", "body"],
+        ["reproduce", "--out", "x", "--quick", "--size", "large"],
         ["distill", "x", "--out", "y", "--vocab-size", "257"],  # no room for a learned string
         ["evaluate", "x", "--corpus", "-", "--against", "bpe:300", "--train-corpus", "-"],  # stdin twice
     ],
@@ -62,7 +65,9 @@ def test_encode_from_stdin_takes_no_option_of_shards(tok: str, ignored: str) -> 
     assert call("encode", tok, "--separator", "x", stdin=b"words").status == 0
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("gguf", "formats")])
+@pytest.mark.parametrize(
+    ("package", "extra"), [("torch", "train"), ("gguf", "formats"), ("google.protobuf", "formats")]
+)
 def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise ModuleNotFoundError(f"No module named '{package}'", name=package)

@@ -192,3 +192,15 @@ def test_the_parts_of_a_corpus_hold_the_documents_exactly(tmp_path: Path) -> Non
     assert other == [d for d in documents if is_held_out(d, 0.1)]
     assert kept
     assert other
+
+
+def test_linked_folders_are_read_and_each_once(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "corpus", tmp_path / "elsewhere"
+    for folder in (inside / "a", outside):
+        folder.mkdir(parents=True)
+        (folder / "text.txt").write_text(folder.name)
+    (inside / "b").symlink_to(outside)
+    (inside / "c").symlink_to(outside)
+    (inside / "a" / "round").symlink_to(inside)
+    (outside / "back").symlink_to(inside / "a")
+    assert list(Corpus((str(inside),)).documents()) == ["a", "elsewhere"]

@@ -148,3 +148,21 @@ def test_its_training_holds_out_what_it_is_compared_on(
     monkeypatch.setattr(training, "train", stop)
     with pytest.raises(KeyboardInterrupt):
         demo.run(tmp_path)
+
+
+def test_only_an_earlier_demo_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.safetensors").write_text("precious")
+    with pytest.raises(GqvaeError, match="holds other files"):
+        demo.run(tmp_path)
+    assert (tmp_path / "run" / "checkpoint.safetensors").read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 1
+
+    def stop() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "python_corpus", stop)
+    (tmp_path / "new").mkdir()
+    for _ in range(2):  # begun, and begun again
+        with pytest.raises(KeyboardInterrupt):
+            demo.run(tmp_path / "new")

@@ -1,5 +1,7 @@
 """A long document, which waits on disk, is the same document and has the same faults as a short one."""
 
+import errno
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gqvae.corpus import Corpus
+from gqvae.errors import GqvaeError
 
 
 @given(data=st.lists(st.sampled_from([b"ab", "é日".encode(), b"\n", b"\r\n", b"<|endoftext|>", b" "])).map(b"".join))
@@ -35,3 +38,17 @@ def test_bytes_that_are_not_utf8_are_found_in_a_long_document(tmp_path: Path, mo
         errors.append(corpus.skips.examples)
     assert errors[0] == errors[1]
     assert "a.txt:101: not UTF-8 (byte 0xff)" in errors[0][0]
+
+
+def test_a_full_disk_for_what_waits_there_is_no_bad_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("gqvae.documents.LONG", 4)
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    (tmp_path / "a.txt").write_text("a long document\n<|endoftext|>\nb\n")
+    with pytest.raises(GqvaeError, match=rf"cannot write {tempfile.gettempdir()}: No space left"):
+        list(Corpus((str(tmp_path / "a.txt"),), on_error="skip").streamed())

@@ -111,3 +111,25 @@ def test_a_token_within_a_character_is_reachable() -> None:
     assert 256 in tokenizer.encode("\u0438\u043a")
     assert tokenizer.encode(vocabulary.learned[0]) != [256]
     assert unreachable_ids(tokenizer) == 1
+
+
+def test_a_name_means_the_same_as_elsewhere(
+    tok: str, text_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundled tokenizer, though a folder here is called so."""
+    portable = ("--format", "portable", "--train-corpus", text_file, "--keep", "0.5", "--merges-only")
+    assert export(tok, tmp_path / "tinystories-1024", *portable).status == 0
+    monkeypatch.chdir(tmp_path)
+    assert export("tinystories-1024", tmp_path / "hf").status == 0
+    assert json.loads((tmp_path / "hf" / "tokenizer.json").read_text())["model"]["type"] == "Unigram"
+
+
+def test_the_export_of_a_portable_export_is_proven_again(tok: str, text_file: str, tmp_path: Path) -> None:
+    portable = ("--format", "portable", "--train-corpus", text_file, "--keep", "0.5", "--merges-only")
+    assert export(tok, tmp_path / "fast", *portable).status == 0
+    assert export(str(tmp_path / "fast"), tmp_path / "chat", "--chat-template", "chatml").status == 0
+    result = call("verify", tok, "--export", str(tmp_path / "chat"))
+    assert (result.status, b"ids of its own, the same in tokenizers, transformers" in result.out) == (0, True)
+    tokens = tmp_path / "chat" / "tokenizer.json"
+    tokens.write_text(tokens.read_text().replace("\u0120the", "\u0120teh").replace("Ġthe", "Ġteh"))
+    assert call("verify", tok, "--export", str(tmp_path / "chat")).status == 1

@@ -264,3 +264,15 @@ def test_what_is_written_may_be_read_by_whom_the_umask_lets(mask: int, file: int
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == file
     assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == folder
+
+
+def test_the_folder_that_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    (real / "old").touch()
+    link.symlink_to(real)
+    with replacing_folder(link) as temporary:
+        (temporary / "new").touch()
+    assert link.is_symlink()
+    assert [path.name for path in real.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]

@@ -76,10 +76,13 @@ def test_counting_takes_few_addresses_under_a_limit_on_them(tmp_path: Path) -> N
 
 
 def test_workers_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 9}, raising=False)
     for there_is, number in ((None, 4), (1000, 4), (299, 2), (99, 1)):
         monkeypatch.setattr(machine, "memory", lambda there_is=there_is: there_is)
         assert machine.workers(100) == number
+    monkeypatch.delattr(os, "sched_getaffinity")  # not everywhere
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert machine.cores() == 3
 
 
 def test_the_maker_of_the_processor_is_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,14 @@ def test_export_then_evaluate_the_export(tok: str, text_file: str, tmp_path: Pat
     ours, theirs = json.loads(call("evaluate", tok, f"hf:{folder}", "--corpus", text_file, "--json").out)
     assert theirs["name"] == f"hf:{folder}"
     assert {key: ours[key] for key in KEYS - {"name"}} == {key: theirs[key] for key in KEYS - {"name"}}
+    for name in (tok, f"hf:{folder}"):
+        result = call("show", name, "a\udcff")  # a byte of the command line that is not UTF-8
+        assert (result.status, "lone surrogate" in result.err) == (1, True)
+
+
+def test_a_training_text_that_nothing_reads_is_told(tok: str, text_file: str) -> None:
+    result = call("evaluate", tok, "--corpus", text_file, "--train-corpus", "nowhere.txt", "--json")
+    assert (result.status, "--train-corpus is not read" in result.err) == (0, True)
 
 
 def test_verify(tok: str, text_file: str, tmp_path: Path) -> None:

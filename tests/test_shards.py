@@ -298,3 +298,22 @@ def test_a_long_document_is_encoded_in_parts_to_the_same_ids(
     assert found[0] == found[1]
     assert len(found[0][0]) > 2
     assert len(found[0][1]) == 5
+
+
+def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
+    mine = {"film.mkv.partial": "a download", "lock": "important", "0001.partial": "too"}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(GqvaeError, match=r"holds other files \(0001\.partial, film\.mkv\.partial\)"):
+        encode_corpus(TOY, DOCUMENTS, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
+
+
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+def test_shards_that_there_are_not_are_no_damage(format: str, tmp_path: Path) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path, format=format)
+    shards = Shards(tmp_path)
+    for number in (-1, len(shards)):
+        for read in (shards.ids, shards.offsets):
+            with pytest.raises(IndexError, match=f"no shard {number}"):
+                read(number)

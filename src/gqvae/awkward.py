@@ -24,7 +24,7 @@ AWKWARD_TEXT: tuple[str, ...] = (
     "\u00a0\u2003\u2028\u2029\u0085\u200b\ufeff\ufffd x",
     "\x1c\x1d \x1e \x1f a\x7f\x80\x9f",
     "\U00010348\U0001f9ff\U0002a6b2\U000e0041\U0010ffff\uffff",
-    "new in Unicode 17: a\U0001e6c0b, 1\U00011de02",
+    "new in Unicode 17: a\U0001e6c0b, 1\U00011de02, \U0001e6c0's \u088f't \U000323b0's",
     "<|endoftext|>",
     "before<|endoftext|>after <|endoftext|> <|endoftext",
     "def f(x):\n\treturn x ** 2  # comment\r\n",

@@ -21,9 +21,8 @@ from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Literal
 
-from gqvae.errors import GqvaeError
 from gqvae.memo import Memo
-from gqvae.patterns import PATTERNS, split, split_text
+from gqvae.patterns import compiled_pattern, split, split_text
 from gqvae.vocabulary import Vocabulary, special_pattern
 
 Pair = tuple[bytes, bytes]
@@ -72,8 +71,7 @@ class BPETokenizer:
     """
 
     def __init__(self, vocabulary: Vocabulary, pattern: str, name: str) -> None:
-        if pattern not in PATTERNS:
-            raise GqvaeError(f"unknown pattern {pattern!r}; there are {', '.join(PATTERNS)}")
+        compiled_pattern(pattern)  # raises for one that there is not
         self.vocabulary, self.pattern, self.name = vocabulary, pattern, name
         self._ranks = vocabulary.id_of
         self._pretoken_ids = Memo(partial(map, self._segment))

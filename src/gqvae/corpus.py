@@ -202,14 +202,16 @@ def _known(sources: list[str]) -> list[str]:
 
 
 def _walk(folder: str) -> list[str]:
-    """Files with a known suffix below `folder`, hidden ones aside."""
+    """Files with a known suffix below `folder`, hidden ones aside; of folders that links lead to again, once."""
 
     def unreadable(error: OSError) -> None:  # os.walk would pass over the folder in silence
         raise GqvaeError(f"cannot read folder {error.filename}: {error.strerror}") from error
 
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found, seen = [], {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        known = {name: os.path.realpath(os.path.join(parent, name)) for name in sorted(folders) if name[0] != "."}
+        folders[:] = {place: name for name, place in known.items() if place not in seen}.values()
+        seen.update(known.values())
         readable = [name for name in names if suffix_of(name) and not name.startswith(".")]
         found += [os.path.join(parent, name) for name in readable]
     if not found:

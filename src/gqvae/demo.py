@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gqvae.errors import GqvaeError
-from gqvae.files import read_bounded
+from gqvae.files import read_bounded, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gqvae.evaluation import TokenizerLike
 
+RESULTS = "demo.json"
 HELD_OUT = 0.1  # share of the documents kept for the table
 CODE_BYTES = 3_000_000  # of sources; with some 2 MB of prose that is a fair mix, and minutes of training
 
@@ -46,19 +47,22 @@ def run(out: Path) -> list[dict[str, Any]]:
     """Train, distill, export and compare; return the rows that go to `out/demo.json`, ours first.
 
     Leaves in `out`: corpus/ (train.jsonl, held_out.jsonl), run/, tokenizer/, hf/, demo.json, training.png.
-    Raises GqvaeError when a stage fails, or when the exported tokenizer does not give the held-out text back.
+    Raises GqvaeError when `out` holds anything but an earlier demo, when a stage fails, or when the exported tokenizer
+    does not give the held-out text back.
     """
     from gqvae.corpus import Corpus, write_parts
     from gqvae.evaluation import compare, rate, train_peer
     from gqvae.evaluation.figures import draw_training
     from gqvae.export import export_huggingface
-    from gqvae.files import write_json
     from gqvae.learn.distill import distill
     from gqvae.learn.training import train
     from gqvae.presets import preset
     from gqvae.terminal import evaluation_table, print_out, say
     from gqvae.tokenizer import load
 
+    if out.exists() and any(out.iterdir()) and not (out / RESULTS).exists():
+        raise GqvaeError(f"{out} holds other files: give a folder of its own")
+    write_json(out / RESULTS, [])  # so that the next demo knows this for one
     say("collecting (1 of 4): documentation, docstrings and sources of the standard library")
     training_file, held_out_file = write_parts(python_corpus(), HELD_OUT, out / "corpus")
     training_text, held_out = Corpus((str(training_file),)), Corpus((str(held_out_file),))
@@ -79,7 +83,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     rows = rate(compare([tokenizer, peer], held_out.documents()), reference=1)
     ours = {"exact_codes": report["exact_codes"], "agreement": report["agreement"]}
     results = [{**rows[0], **ours}, {**rows[1], **dict.fromkeys(ours)}]
-    write_json(out / "demo.json", results)
+    write_json(out / RESULTS, results)
     draw_training(
         read_metrics(out / "run" / "metrics.jsonl"),
         out / "training.png",

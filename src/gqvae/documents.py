@@ -3,8 +3,10 @@
 import codecs
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from gqvae.errors import GqvaeError
+from gqvae.files import telling
 
 LONG = 1 << 24
 """Bytes from which on a document is long."""
@@ -29,7 +31,9 @@ class LongDocument:
         return self._size
 
     def append(self, data: bytes | bytearray) -> None:
-        self._size += self._file.write(data)
+        with telling(Path(tempfile.gettempdir())):
+            self._size += self._file.write(data)
+            self._file.flush()
 
     def __iter__(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -77,6 +81,15 @@ class Gathered:
         except UnicodeDecodeError as error:
             return not_utf8(error, source, line)
         return self._long
+
+
+def utf8(text: str, number: int) -> bytes:
+    """Raises GqvaeError that names the document by its number where it has a lone surrogate."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        lone = error.object[error.start]
+        raise GqvaeError(f"document {number} has the lone surrogate {lone!r}, which is not valid Unicode") from error
 
 
 def decode(data: bytes, source: str, line: int) -> str | GqvaeError:

@@ -124,14 +124,14 @@ def _maker(tokenizer: Tokenizer, end: str | None, format: str, shard_bytes: int)
 
 def _begin(folder: Path, maker: Maker, resume: bool) -> Index:
     """The index to go on with; removes what a killed process has left half-written."""
-    for path in folder.glob(f"[!.]*{PARTIAL}"):
-        path.unlink()
     if not (folder / INDEX).exists():
-        others = [path.name for path in folder.iterdir() if path.name != LOCK and path.suffix != PARTIAL]
+        others = [path.name for path in folder.iterdir() if path.name != LOCK]
         if others:
             raise GqvaeError(f"{folder} holds other files ({', '.join(sorted(others)[:3])}): give a folder of its own")
         return _new_index(folder, maker)
     index = Index.read(folder)
+    for path in folder.glob(f"[0-9]*{PARTIAL}"):
+        path.unlink()
     if not index.shards and not index.complete:  # a call that found something wrong with its text, or was killed
         for name in index.maker.names(0):
             (folder / name).unlink(missing_ok=True)  # whole, and not in the index yet

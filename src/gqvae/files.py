@@ -55,6 +55,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     The old folder is moved aside first and deleted last: a kill in between leaves both, under hidden names.
     """
+    path = path.resolve()  # where a link leads to
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new"))
@@ -107,7 +108,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with telling(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("w")
+        file = (folder / LOCK).open("a")  # it may be somebody's file of that name
     with file:
         if fcntl:
             try:

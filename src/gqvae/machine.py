@@ -23,8 +23,13 @@ def memory(root: Path = Path("/")) -> int | None:
 
 def workers(each: int) -> int:
     """One a core, but no more than may have `each` bytes of memory; at least 1."""
-    cores, bytes_ = os.cpu_count() or 1, memory()
-    return cores if bytes_ is None else max(1, min(cores, bytes_ // each))
+    bytes_ = memory()
+    return cores() if bytes_ is None else max(1, min(cores(), bytes_ // each))
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def maker(root: Path = Path("/")) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gqvae.corpus import TextHash
-from gqvae.documents import Document, LongDocument
-from gqvae.errors import GqvaeError
+from gqvae.documents import Document, LongDocument, utf8
 from gqvae.pretokens.batches import safe_blocks
 
 _BATCH_BYTES = 1 << 20
@@ -63,7 +62,7 @@ def _parts(document: Document, number: int, pattern: str) -> tuple[int, Iterator
     """The bytes of a document, and its parts, each with whether it is the last."""
     if isinstance(document, LongDocument):
         return len(document), _last_marked(safe_blocks(map(str.encode, document), pattern))
-    data = _utf8(document, number)
+    data = utf8(document, number)
     return len(data), iter([(data, True)])
 
 
@@ -73,11 +72,3 @@ def _last_marked(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
         yield held, False
         held = part
     yield held, True
-
-
-def _utf8(document: str, number: int) -> bytes:
-    try:
-        return document.encode()
-    except UnicodeEncodeError as error:
-        lone = error.object[error.start]
-        raise GqvaeError(f"document {number} has the lone surrogate {lone!r}, which is not valid Unicode") from error

@@ -165,7 +165,7 @@ class Shards:
 
         if self._index.maker.format == "parquet":
             return self._column(number).values.to_numpy()  # type: ignore[no-any-return]
-        path = self.folder / f"{number:05}.bin"
+        path = self._path(number, "bin")
         with _reading(path):
             return numpy.memmap(path, self._index.maker.dtype, "r") if path.stat().st_size else numpy.empty(0, "<u2")
 
@@ -175,7 +175,7 @@ class Shards:
 
         if self._index.maker.format == "parquet":
             return self._column(number).offsets.to_numpy().astype(numpy.int64)  # type: ignore[no-any-return]
-        path = self.folder / f"{number:05}.offsets.npy"
+        path = self._path(number, "offsets.npy")
         with _reading(path):
             found: Offsets = numpy.load(path, mmap_mode="r")  # refuses pickles
             return found
@@ -191,10 +191,15 @@ class Shards:
         """Raises GqvaeError where a file is not what was written."""
         check_files(self.folder, self._index.shards)
 
+    def _path(self, number: int, suffix: str) -> Path:
+        if not 0 <= number < len(self):
+            raise IndexError(f"there are {len(self)} shards, the first is 0: no shard {number}")
+        return self.folder / f"{number:05}.{suffix}"
+
     def _column(self, number: int) -> Any:
         import pyarrow.parquet
 
-        path = self.folder / f"{number:05}.parquet"
+        path = self._path(number, "parquet")
         with _reading(path):
             return pyarrow.parquet.read_table(path)["ids"].combine_chunks()
 

@@ -25,7 +25,7 @@ from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
 from gqvae.packed import pack, unpack, unpack_each
-from gqvae.patterns import PATTERNS
+from gqvae.patterns import compiled_pattern
 from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, decoded_text
 from gqvae.vocabulary import Vocabulary, special_pattern
@@ -57,8 +57,7 @@ class Tokenizer:
         name: str,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        if pattern not in PATTERNS:
-            raise GqvaeError(f"unknown pattern {pattern!r}; there are {', '.join(PATTERNS)}")
+        compiled_pattern(pattern)  # raises for one that there is not
         self.vocabulary = vocabulary
         self.scores = checked_scores(scores, len(vocabulary.plain_tokens))
         self.pattern = pattern
@@ -282,13 +281,16 @@ def load(name: str | Path) -> Tokenizer:
     Raises:
         GqvaeError: there is no such tokenizer (the message lists the bundled ones), or its file is damaged.
     """
-    bundled = {path.parent.name: path for path in sorted(_BUNDLED.glob(f"*/{artifact.FILE_NAME}"))}
-    if str(name) in bundled:
-        return Tokenizer.load(bundled[str(name)])
-    if not Path(name).exists():
+    return Tokenizer.load(folder_of(name))
+
+
+def folder_of(name: str | Path) -> Path:
+    """Where the tokenizer that `name` means lies. Raises GqvaeError as `load` does."""
+    bundled = {path.parent.name: path.parent for path in sorted(_BUNDLED.glob(f"*/{artifact.FILE_NAME}"))}
+    if str(name) not in bundled and not Path(name).exists():
         names = ", ".join(bundled) or "none"
         raise GqvaeError(f"no folder and no bundled tokenizer {str(name)!r}; bundled: {names}")
-    return Tokenizer.load(name)
+    return bundled.get(str(name), Path(name))
 
 
 _BUNDLED = Path(__file__).parent / "bundled"

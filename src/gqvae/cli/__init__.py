@@ -59,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GqvaeError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "gqvae":
+        package = (error.name or "gqvae").partition(".")[0]
+        if package == "gqvae":
             raise
-        extra = "formats" if error.name in _OF_FORMATS else "train"
+        extra = "formats" if package in _OF_FORMATS else "train"
         _fail(f"this needs the package {error.name}: pip install 'gqvae[{extra}]'")
     except MemoryError as error:
         _fail(f"out of memory ({error}): try smaller documents or fewer --workers")

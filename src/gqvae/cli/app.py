@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -87,6 +87,14 @@ def size_in_bytes(text: str) -> int:
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def given(context: typer.Context, besides: Collection[str]) -> list[str]:
+    """What the command line has, as it is spelled there, but for the parameters `besides`."""
+    asked = [parameter for parameter in context.command.params if parameter.name not in besides]
+    sources = [context.get_parameter_source(parameter.name or "") for parameter in asked]
+    pairs = zip(asked, sources, strict=True)
+    return [parameter.opts[0] for parameter, source in pairs if source and source.name == "COMMANDLINE"]
 
 
 def corpus_of(

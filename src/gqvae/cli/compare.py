@@ -46,6 +46,8 @@ def reproduce(
     from gqvae.reproduce.run import reproduce as run
     from gqvae.reproduce.settings import SIZES
 
+    if quick and size is Size.large:
+        raise typer.BadParameter("--quick is --size quick: leave one of the two out")
     chosen = SIZES["quick" if quick else size.value].override(settings or [])
     text = corpus_of(corpus, separator, field, on_error) if corpus else None
     documents = text.documents() if text else python_corpus()

@@ -51,6 +51,8 @@ def evaluate(
     to_train = [spec for spec in peers if _is_trained(spec)]
     if to_train and not train_corpus:
         raise typer.BadParameter(f"--against {to_train[0]} needs --train-corpus FILE, the text to train it on")
+    if train_corpus and not to_train:
+        terminal.say("warning: no peer is trained here, so --train-corpus is not read")
     read_once([*corpus, *(train_corpus or []) * len(to_train)])
     text = corpus_of(corpus, separator, field, on_error)
     training_text = corpus_of(train_corpus or corpus, separator, field, on_error)
@@ -83,10 +85,12 @@ def show(
     from gqvae import terminal
     from gqvae.evaluation import load_peer
     from gqvae.streams import as_text
+    from gqvae.validation import checked_text
 
     model = load_peer(tokenizer)
     if text is None:
         text = as_text(sys.stdin.buffer.read())
+    text = checked_text(text)
     ids = model.encode(text)
     tokens = [model.decode_bytes([id_]) for id_ in ids]
     terminal.print_out(terminal.coloured_tokens(ids, tokens))

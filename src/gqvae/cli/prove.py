@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -68,6 +67,7 @@ def export(
     """
     from gqvae.export.chat import Settings
     from gqvae.terminal import progress
+    from gqvae.tokenizer import folder_of
 
     settings = Settings(
         chat_template=chat_template,
@@ -76,7 +76,7 @@ def export(
         padding_side=padding_side,
         model_max_length=model_max_length,
     )
-    if out.exists() and Path(tokenizer).exists() and out.samefile(tokenizer):
+    if out.exists() and out.samefile(folder_of(tokenizer)):
         raise GqvaeError(f"{out} is what is to be exported, and would be replaced: give another folder")
     _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
     samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
@@ -114,9 +114,10 @@ def _refuse_useless(format: Format, settings: "Settings", about_portable: bool) 
 
 def _loaded(name: str) -> "Tokenizer | BPETokenizer":
     from gqvae.export.portable import is_portable, load_portable
-    from gqvae.tokenizer import load
+    from gqvae.tokenizer import Tokenizer, folder_of
 
-    return load_portable(name) if is_portable(name) else load(name)
+    folder = folder_of(name)
+    return load_portable(folder) if is_portable(folder) else Tokenizer.load(folder)
 
 
 def _learned(name: str) -> "Tokenizer":
@@ -140,11 +141,12 @@ def _portable(name: str) -> "BPETokenizer":
 def _counts(name: str, pattern: str, train_corpus: list[str] | None, separator: str | None) -> "Counter[bytes]":
     from gqvae.export.portable import count, counted
     from gqvae.terminal import progress
+    from gqvae.tokenizer import folder_of
 
     if train_corpus:
         documents = progress("counting", corpus_of(train_corpus, separator).documents())
         return count(documents, pattern)
-    counts = counted(Path(name))
+    counts = counted(folder_of(name))
     if counts is None:
         raise GqvaeError(f"{name} does not keep the text it learned from: name it, or text like it, by --train-corpus")
     return counts

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from gqvae.cli.app import INPUTS, BadDocuments, Between, Engine, Field, OnEngine, OnError, Tok, corpus_of, report_skips
+from gqvae.cli.app import (
+    INPUTS,
+    BadDocuments,
+    Between,
+    Engine,
+    Field,
+    OnEngine,
+    OnError,
+    Tok,
+    corpus_of,
+    given,
+    report_skips,
+)
 from gqvae.cli.stopping import advising
 from gqvae.errors import GqvaeError
 
@@ -54,7 +66,8 @@ def encode(
     --format to --resume, --field and --on-error are for that.
     """
     if out is None:
-        _refuse_ignored(context)
+        if ignored := given(context, besides=("tokenizer", "separator")):
+            raise typer.BadParameter(f"{ignored[0]} needs --out FOLDER: without it, encode reads stdin")
         _encode_stdin(tokenizer, separator)
     elif not corpus:
         raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
@@ -77,14 +90,6 @@ def encode(
             sum(getattr(shard, key) for shard in made.shards) for key in ("documents", "tokens", "bytes")
         )
         say(f"{documents:,} documents, {size:,} bytes, {tokens:,} tokens in {len(made.shards)} shards: {out}")
-
-
-def _refuse_ignored(context: typer.Context) -> None:
-    """Without --out, all else that is given is a mistake."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if source and source.name == "COMMANDLINE" and parameter.name not in ("tokenizer", "separator"):
-            raise typer.BadParameter(f"{parameter.opts[0]} needs --out FOLDER: without it, encode reads stdin")
 
 
 def _encode_stdin(tokenizer: str, separator: str | None) -> None:

@@ -19,6 +19,7 @@ from gqvae.cli.app import (
     Out,
     SeparatorLine,
     corpus_of,
+    given,
     print_json,
     report_skips,
     size_in_bytes,
@@ -46,6 +47,7 @@ def _list_quantizers(name: str | None) -> str | None:
 
 
 def train(
+    context: typer.Context,
     out: Out,
     corpus: Annotated[
         list[str] | None, typer.Argument(metavar="CORPUS", help=f"The text: {INPUTS}. Not needed with --resume.")
@@ -96,11 +98,12 @@ def train(
         "training.steps": steps,
         "objective.target_bytes_per_token": target_bytes_per_token,
     }
-    given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    given += settings or []
-    if resume and given and not corpus:
-        raise typer.BadParameter("--resume alone keeps the settings of the run: leave yours out, or repeat it all")
-    config = named_preset(preset.value).override(given)
+    if resume and not corpus and (ignored := given(context, besides=("out", "resume"))):
+        raise typer.BadParameter(
+            f"--resume alone keeps all settings of the run: leave out {ignored[0]}, or repeat it all"
+        )
+    chosen = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
+    config = named_preset(preset.value).override([*chosen, *(settings or [])])
     with advising(f"continue with the same command and --resume (the run is in {out})"):
         if resume and (out / "config.json").exists():
             training.resume(out, config if corpus else None, corpus)

@@ -33,6 +33,9 @@ def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
         model = _kin(load_portable(folder), tokenizer)
         proof = Proof.of(model, samples)
         programs, note = check_portable(proof, model, folder), "ids of its own, the same in "
+    elif (folder / "tokenizer.json").exists() and _is_bpe(folder):
+        proof = Proof.of(_kin(load_portable(folder), tokenizer), samples)
+        programs, note = check_huggingface(proof, folder), "ids of its own, the same in "
     elif (folder / "tokenizer.json").exists():
         proof = Proof.of(with_specials(tokenizer, _specials(folder)), samples)
         programs, note = check_huggingface(proof, folder), "in "
@@ -57,6 +60,14 @@ def _kin(model: BPETokenizer, tokenizer: Tokenizer) -> BPETokenizer:
         if ours != theirs:
             raise GqvaeError(f"it is no portable export of {tokenizer.name}: its {what} is {theirs}, not {ours}")
     return model
+
+
+def _is_bpe(folder: Path) -> bool:
+    """Whether it is the export of a portable one. Raises GqvaeError for what is none of Hugging Face's."""
+    try:
+        return bool(read_json(folder / "tokenizer.json")["model"]["type"] == "BPE")
+    except (KeyError, TypeError) as error:
+        raise GqvaeError(f"{folder / 'tokenizer.json'} is no tokenizer of Hugging Face") from error
 
 
 def _specials(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 from gqvae.bpe import BPETokenizer
 from gqvae.export.parity import Runtime
 from gqvae.files import read_bounded, read_json
-from gqvae.patterns import PATTERNS
+from gqvae.patterns import PATTERNS, holds_newer
 
 RANKS, ABOUT = "ranks.tiktoken", "tiktoken.json"
 
@@ -67,7 +67,8 @@ def tiktoken_runtimes(folder: Path) -> Iterator[Runtime]:
 
 
 def gigatoken_runtimes(tokenizer: BPETokenizer, folder: Path) -> Iterator[Runtime]:
-    """`tokenizer.json` as gigatoken reads it, and the ranks, if installed. Special tokens are always parsed there.
+    """`tokenizer.json` as gigatoken reads it, and the ranks, if installed. Special tokens are always parsed there, and
+    letters and numbers of Unicode 17 are such, where the others and we take them for unassigned.
 
     From ranks it derives merges itself, and gives up where a token has none.
     """
@@ -89,4 +90,5 @@ def _gigatoken_runtime(name: str, model: Any) -> Runtime:
         encode=lambda text: model.encode(text).tolist(),
         decode=lambda ids: model.decode(list(ids)).decode(),
         plain=None,
+        knows=lambda text: not holds_newer(text),
     )

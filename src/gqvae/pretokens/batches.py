@@ -5,8 +5,7 @@ from typing import Any
 
 from gqvae.boundaries import boundaries
 from gqvae.corpus import TextHash
-from gqvae.documents import Document, blocks
-from gqvae.errors import GqvaeError
+from gqvae.documents import Document, blocks, utf8
 from gqvae.grouped import groups
 from gqvae.patterns import check_broken
 
@@ -43,16 +42,9 @@ class Batches:
 
     def _blocks_of(self, document: Document) -> Iterable[bytes]:
         if isinstance(document, str) and 0 < len(document) <= _BLOCK:  # as nearly all: no need to go through iterators
-            return (self._utf8(document),)
+            return (utf8(document, self._count),)
         texts = (text[start : start + _BLOCK] for text in blocks(document) for start in range(0, len(text), _BLOCK))
-        return safe_blocks(map(self._utf8, texts), self._pattern)
-
-    def _utf8(self, text: str) -> bytes:
-        try:
-            return text.encode()
-        except UnicodeEncodeError as error:
-            lone = error.object[error.start]
-            raise GqvaeError(f"document {self._count} has the lone surrogate {lone!r}") from error
+        return safe_blocks((utf8(text, self._count) for text in texts), self._pattern)
 
 
 def safe_blocks(parts: Iterable[bytes], pattern: str) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
 """The whole comparison: prepare the folder, run the cells, write the outcome."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gqvae import machine
 from gqvae.evaluation.intrinsic import read_parallel
 from gqvae.files import locked, write_json
 from gqvae.reproduce.cells import WORK
@@ -38,7 +38,7 @@ def reproduce(
         if parallel:
             read_parallel(parallel)  # what is wrong with it is told now
         space.prepare(settings, inputs, documents, {PARALLEL: parallel})
-        failures = run_cells(WORK, space, jobs or os.cpu_count() or 1)
+        failures = run_cells(WORK, space, jobs or machine.cores())
         results = results_of(space, failures)
         write_json(out / "results.json", results)
         write_report(results, out)
