@@ -77,7 +77,7 @@ def test_any_size_that_the_text_can_fill(size: int, trained: Run, tmp_path: Path
 
 def test_without_a_size_the_vocabulary_is_what_the_codes_give(trained: Run, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
-    config = vary(replace(TINY, vocab_size=None), quantizer={"codes": trained.codes()})
+    config = replace(vary(TINY, quantizer={"codes": trained.codes()}), vocab_size=None)
     replace(trained, folder=folder, config=config)._write(skipped=0)
     report = distill(folder, tmp_path / "out")
     useful = report["codebook"]["useful"]

@@ -144,7 +144,7 @@ def test_the_export_gives_the_same_ids(tokenizer: Tokenizer, corpus: Corpus, tmp
 def test_a_base_that_is_not_there_is_a_clear_error(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(GqvaeError, match="nowhere"):
         train(on(tmp_path / "nowhere"), corpus, tmp_path / "run")
-    with pytest.raises(GqvaeError, match="words:N needs at least 258 ids, not 257"):
+    with pytest.raises(GqvaeError, match="words:N needs 258 to 55296 ids, not 257"):
         on("words:257")
 
 

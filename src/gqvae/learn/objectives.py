@@ -74,6 +74,7 @@ class Marginal(nn.Module):
     def __init__(self, model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> None:
         super().__init__()
         self.model, self.count = model, quantizer.candidates
+        model.price.fill_(config.price)  # where a training starts; a checkpoint brings its own
 
     def forward(self, pretokens: Tensor, phase: Phase) -> Outcome:
         """pretokens (B, T)."""
@@ -150,6 +151,7 @@ class Gates(nn.Module):
     def __init__(self, model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> None:
         super().__init__()
         self.model, self.config = model, config
+        model.price.fill_(config.price)  # for the viterbi segmenter
 
     def forward(self, pretokens: Tensor, phase: Phase) -> Outcome:
         """pretokens (B, T)."""
@@ -192,8 +194,7 @@ class Gates(nn.Module):
 
 
 def make_objective(model: GQVAE, config: ObjectiveConfig, quantizer: QuantizerConfig) -> Marginal | Gates:
-    """The objective that `config.name` names, and the price that `model` starts with; a checkpoint brings its own."""
-    model.price.fill_(config.price)
+    """The objective that `config.name` names."""
     return (Gates if config.name == "gates" else Marginal)(model, config, quantizer)
 
 
