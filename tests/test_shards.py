@@ -1,11 +1,11 @@
-"""Token shards: the right ids, the same to the byte however they came about, and no others taken for them."""
+"""Token shards: the right ids, and the same to the byte however they came about."""
 
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +13,18 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import TEXT, toy
+from sharded import DOCUMENTS, END, SMALL, TOY, content, small_batches, stopping  # noqa: F401 (a fixture for all tests)
+from toys import TEXT
 
-from gqvae.awkward import AWKWARD_TEXT
 from gqvae.cli import main
 from gqvae.corpus import Corpus
 from gqvae.documents import LongDocument
 from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
-from gqvae.files import locked
 from gqvae.plan import plan
 from gqvae.shards import Shards
 from gqvae.tokenizer import Tokenizer, load
 from gqvae.vocabulary import Vocabulary
-
-END = "<|endoftext|>"
-TOY = toy()
-DOCUMENTS = [TEXT, *(text for text in AWKWARD_TEXT if text), TEXT * 3, f"before {END} after"] * 3
-SMALL = 2_000  # bytes of text in a shard
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.plan._BATCH_BYTES", 500)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def stopping(documents: list[str], after: int) -> Iterator[str]:
-    """As if the process were interrupted while it reads document `after`."""
-    yield from documents[:after]
-    raise KeyboardInterrupt
-
 
 # What is in them
 
@@ -175,95 +153,6 @@ def test_a_killed_process_leaves_shards_that_resume(tmp_path: Path) -> None:
     assert content(tmp_path / "a") == content(tmp_path / "whole")
 
 
-# What is refused
-
-
-@pytest.fixture
-def begun(tmp_path: Path) -> Path:
-    with pytest.raises(KeyboardInterrupt):
-        encode_corpus(TOY, stopping(DOCUMENTS, 50), tmp_path / "a", shard_bytes=SMALL)
-    return tmp_path / "a"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"resume": False}, "holds shards already"),
-        ({"tokenizer": toy(size=650)}, "another sha256"),
-        ({"documents": ["x", *DOCUMENTS]}, "another text"),
-        ({"documents": [*DOCUMENTS[:3], "x", *DOCUMENTS[4:]]}, "another text"),
-        ({"documents": DOCUMENTS[:2]}, "another text"),
-        ({"documents": []}, "another text"),
-        ({"end": None}, "another end"),
-        ({"format": "parquet"}, "another format"),
-        ({"shard_bytes": SMALL + 1}, "another shard_bytes"),
-    ],
-)
-def test_only_the_same_resumes(begun: Path, change: dict[str, Any], message: str) -> None:
-    before = content(begun)
-    same = {"tokenizer": TOY, "documents": DOCUMENTS, "folder": begun, "shard_bytes": SMALL, "resume": True}
-    with pytest.raises(GqvaeError, match=message):
-        encode_corpus(**(same | change))
-    shards = {name: data for name, data in content(begun).items() if not name.endswith(".partial")}
-    assert shards == {name: data for name, data in before.items() if not name.endswith(".partial")}
-
-
-def test_a_call_that_wrote_no_shard_is_in_nobodys_way(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        encode_corpus(TOY, stopping(DOCUMENTS, 0), tmp_path / "out")
-    (tmp_path / "out" / "00000.bin").touch()  # the kill came between it and the index
-    index = encode_corpus(TOY, ["some text"], tmp_path / "out", format="parquet")
-    assert sorted(content(tmp_path / "out")) == ["00000.parquet", "index.json", "lock"]
-    assert (index.complete, [shard.documents for shard in index.shards]) == (True, [1])
-
-
-def test_finished_shards_take_no_more_text(tmp_path: Path) -> None:
-    encode_corpus(TOY, DOCUMENTS, tmp_path / "a", shard_bytes=SMALL)
-    for documents in ([*DOCUMENTS, TEXT * 50], DOCUMENTS[:-1]):
-        with pytest.raises(GqvaeError, match="another text"):
-            encode_corpus(TOY, documents, tmp_path / "a", shard_bytes=SMALL, resume=True)
-
-
-@pytest.mark.parametrize("name", ["00000.bin", "00000.offsets.npy"])
-def test_a_damaged_shard_is_found(begun: Path, name: str) -> None:
-    data = bytearray((begun / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (begun / name).write_bytes(data)
-    with pytest.raises(GqvaeError, match="damaged"):
-        encode_corpus(TOY, DOCUMENTS, begun, shard_bytes=SMALL, resume=True)
-
-
-def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    with locked(tmp_path / "a"), pytest.raises(GqvaeError, match="at work"):
-        encode_corpus(TOY, DOCUMENTS, tmp_path / "a")
-
-
-def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(GqvaeError, match=r"notes\.txt"):
-        encode_corpus(TOY, DOCUMENTS, tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_bad_arguments_are_refused(tmp_path: Path) -> None:
-    for change, message in (
-        ({"end": "<|x|>"}, "no special token"),
-        ({"format": "csv"}, "unknown format"),
-        ({"shard_bytes": 0}, "at least 1"),
-        ({"documents": ["a", "\ud800"]}, "document 2 has the lone surrogate"),
-    ):
-        with pytest.raises(GqvaeError, match=message):
-            encode_corpus(**({"tokenizer": TOY, "documents": DOCUMENTS, "folder": tmp_path / "a"} | change))
-
-
-def test_a_folder_without_shards_is_told(tmp_path: Path) -> None:
-    with pytest.raises(GqvaeError, match=r"index\.json"):
-        Shards(tmp_path)
-    (tmp_path / "index.json").write_text("{}")
-    with pytest.raises(GqvaeError, match="not an index"):
-        Shards(tmp_path)
-
-
 def test_files_are_encoded_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     TOY.save(tmp_path / "tok")
     (tmp_path / "text.txt").write_text(f"the rain\n{END}\nstopped\n")
@@ -298,22 +187,3 @@ def test_a_long_document_is_encoded_in_parts_to_the_same_ids(
     assert found[0] == found[1]
     assert len(found[0][0]) > 2
     assert len(found[0][1]) == 5
-
-
-def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
-    mine = {"film.mkv.partial": "a download", "lock": "important", "0001.partial": "too"}
-    for name, text in mine.items():
-        (tmp_path / name).write_text(text)
-    with pytest.raises(GqvaeError, match=r"holds other files \(0001\.partial, film\.mkv\.partial\)"):
-        encode_corpus(TOY, DOCUMENTS, tmp_path)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
-
-
-@pytest.mark.parametrize("format", ["bin", "parquet"])
-def test_shards_that_there_are_not_are_no_damage(format: str, tmp_path: Path) -> None:
-    encode_corpus(TOY, DOCUMENTS, tmp_path, format=format)
-    shards = Shards(tmp_path)
-    for number in (-1, len(shards)):
-        for read in (shards.ids, shards.offsets):
-            with pytest.raises(IndexError, match=f"no shard {number}"):
-                read(number)

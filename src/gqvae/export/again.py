@@ -10,6 +10,7 @@ from gqvae.export import gguf, sentencepiece
 from gqvae.export.huggingface import check_huggingface, with_specials
 from gqvae.export.parity import Proof
 from gqvae.export.portable import check_portable, load_portable
+from gqvae.export.tiktoken import ABOUT
 from gqvae.files import read_json
 from gqvae.tokenizer import Tokenizer, load
 from gqvae.verify import Check
@@ -29,13 +30,11 @@ def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] =
 
 
 def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
-    if (folder / "tiktoken.json").exists():
-        model = _kin(load_portable(folder), tokenizer)
-        proof = Proof.of(model, samples)
-        programs, note = check_portable(proof, model, folder), "ids of its own, the same in "
-    elif (folder / "tokenizer.json").exists() and _is_bpe(folder):
-        proof = Proof.of(_kin(load_portable(folder), tokenizer), samples)
-        programs, note = check_huggingface(proof, folder), "ids of its own, the same in "
+    if (folder / "tokenizer.json").exists() and _is_bpe(folder):
+        held = _kin(load_portable(folder), tokenizer)
+        proof, note = Proof.of(held, samples), "ids of its own, the same in "
+        whole = (folder / ABOUT).exists()  # else a Hugging Face export of a portable one
+        programs = check_portable(proof, held, folder) if whole else check_huggingface(proof, folder)
     elif (folder / "tokenizer.json").exists():
         proof = Proof.of(with_specials(tokenizer, _specials(folder)), samples)
         programs, note = check_huggingface(proof, folder), "in "
