@@ -1,5 +1,7 @@
 """Any bytes through the ways to encode one text: nothing lost, offsets in order, no special token out of text."""
 
+import pyarrow  # noqa: F401  only where it is loaded is some text enough for columns
+
 import gqvae
 from fuzz.inputs import Choices
 from gqvae import GqvaeError, Tokenizer
@@ -10,6 +12,7 @@ from gqvae.patterns import PATTERNS
 _WORDS, _SENTENCES = gqvae.load("tinystories-1024"), gqvae.load("wikipedia-8192-superword")
 TOKENIZERS = [_SENTENCES] + [Tokenizer(_WORDS.vocabulary, _WORDS.scores, name, name) for name in PATTERNS]
 END = "<|endoftext|>"
+MUCH = " much text, which is encoded by columns" * 8_000
 
 SEEDS = [
     bytes([number % len(TOKENIZERS)]) + data
@@ -35,6 +38,7 @@ def check(data: bytes) -> None:
         return
     assert tokenizer.encode(text) == ids
     assert tokenizer.decode(ids, errors="strict") == text
+    assert tokenizer.encode_batch([MUCH, text])[1] == ids
     for (start, end), (_, first, last) in zip(
         character_offsets(text, [(first, last) for _, first, last in spans]), spans, strict=True
     ):

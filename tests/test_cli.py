@@ -44,6 +44,9 @@ def test_unknown_tokenizers_and_files_fail_in_one_line(tok: str) -> None:
         ["train", "--out", "x", "--resume", "--steps", "5"],  # would be ignored
         ["train", "--out", "x", "--resume", "--preset", "small"],
         ["train", "--out", "x", "--resume", "--field", "body"],
+        ["count", "x", "--out", "y", "--engine", "ray", "--workers", "2"],
+        ["train", "x", "--out", "y", "--engine", "ray", "--workers", "2"],
+        ["encode", "tinystories-1024", "x", "--out", "y", "--engine", "ray", "--workers", "2"],
         ["reproduce", "--out", "x", "--quick", "--size", "large"],
         ["distill", "x", "--out", "y", "--vocab-size", "257"],  # no room for a learned string
         ["evaluate", "x", "--corpus", "-", "--against", "bpe:300", "--train-corpus", "-"],  # stdin twice

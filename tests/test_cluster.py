@@ -100,9 +100,9 @@ def _cut(piece: bytes, window: int) -> list[bytes]:
 @pytest.mark.parametrize("verb", [["count"], ["encode", "tinystories-1024"]])
 def test_the_command_line_runs_on_the_cluster(verb: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("<|endoftext|>\n".join(DOCUMENTS[:50]))
-    for engine in ("local", "ray"):
+    for engine, options in (("local", ["--workers", "1"]), ("ray", [])):
         out = tmp_path / engine / "out"
-        arguments = [*verb, str(tmp_path / "a.txt"), "--out", str(out), "--engine", engine, "--workers", "1"]
+        arguments = [*verb, str(tmp_path / "a.txt"), "--out", str(out), "--engine", engine, *options]
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 0

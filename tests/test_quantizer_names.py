@@ -15,6 +15,9 @@ from gqvae.learn.quantizers import make_quantizer, registry
 from gqvae.learn.quantizers.base import LARGEST
 from gqvae.learn.training import train
 
+GATES = ("objective.name=gates",)
+DIVEQ = ("quantizer.name=gradient", "quantizer.options.path=diveq")
+
 
 def test_the_list_says_what_each_is() -> None:
     lines = registry.listing().splitlines()
@@ -49,7 +52,13 @@ def test_options_take_their_types_and_survive_json() -> None:
         (["quantizer.name=gradient", "quantizer.options.path=rotation"], r"no effect without objective\.name=gates"),
         (["quantizer.commitment=0.5"], r"quantizer\.commitment is of no effect without objective\.name=gates"),
         (["quantizer.start=kmeans", "quantizer.warmup_steps=0"], "no effect without warm-up"),
-        (["quantizer.start=kmeans", "quantizer.name=fsq"], "single codes do not move"),
+        (["quantizer.start=kmeans", "quantizer.name=fsq"], r"quantizer\.start is of no effect with fsq"),
+        (["quantizer.start=kmeans", "quantizer.name=soft_topk"], r"quantizer\.start is of no effect with soft_topk"),
+        ([*GATES, "quantizer.commitment=1", "quantizer.name=gumbel"], r"quantizer\.commitment .* with gumbel"),
+        ([*GATES, "quantizer.commitment=1", "quantizer.name=fsq"], r"quantizer\.commitment .* with fsq"),
+        ([*GATES, "quantizer.commitment=1", *DIVEQ], r"quantizer\.commitment .* with gradient and its options"),
+        ([*GATES, "quantizer.options.legacy=true", *DIVEQ], "legacy is of no effect with path=diveq"),
+        ([*GATES, "quantizer.options.variance=1", DIVEQ[0]], "variance is of no effect without path=diveq"),
         (["quantizer.name=product", "quantizer.options.groups=5"], "multiple of its groups"),
         (["quantizer.name=fsq", "quantizer.options.levels=3,3"], "make 9 codes, fewer than 104"),
         (["vocab_size=300000"], "299,744 codes; there may be 262,144"),

@@ -75,6 +75,11 @@ OnEngine = Annotated[
 ]
 
 
+def check_engine(engine: Engine, workers: int | None) -> None:
+    if engine is Engine.ray and workers is not None:
+        raise typer.BadParameter("--workers is for --engine local: a Ray cluster has the processors that it has")
+
+
 def size_in_bytes(text: str) -> int:
     """A size as people write it: 500MB is 500,000,000."""
     units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

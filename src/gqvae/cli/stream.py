@@ -16,6 +16,7 @@ from gqvae.cli.app import (
     OnEngine,
     OnError,
     Tok,
+    check_engine,
     corpus_of,
     given,
     report_skips,
@@ -72,6 +73,7 @@ def encode(
     elif not corpus:
         raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
     else:
+        check_engine(engine, workers)
         from gqvae import machine
         from gqvae.cluster import ray_map
         from gqvae.encoding import PROCESS, encode_corpus

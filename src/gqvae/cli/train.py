@@ -18,6 +18,7 @@ from gqvae.cli.app import (
     OnError,
     Out,
     SeparatorLine,
+    check_engine,
     corpus_of,
     given,
     print_json,
@@ -144,6 +145,7 @@ def _counting(workers: int | None, memory: str | None, engine: Engine) -> "Count
     from gqvae.cluster import ray_map
     from gqvae.pretokens import Counting
 
+    check_engine(engine, workers)
     size = None if memory is None else size_in_bytes(memory)
     return Counting(workers, size, ray_map if engine is Engine.ray else None)
 

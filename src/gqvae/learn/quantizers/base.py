@@ -6,6 +6,7 @@ parameter, a grid, sums or combinations of other codes) they are all that search
 Shapes: N latents of the model's width D, V codes, M candidates a latent, d the width the codes live in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar
@@ -93,15 +94,21 @@ class Quantizer(nn.Module):
                 f"quantizer.revival=reservoir moves single codes, and those of {config.quantizer.name} do not move by "
                 "themselves: there are needs and none"
             )
-        if config.quantizer.start == "kmeans" and not (cls.movable and config.quantizer.warmup_steps):
-            raise GqvaeError("quantizer.start is of no effect without warm-up, or where single codes do not move")
-        if config.objective.name == "gates":
-            return
-        default, shared = cls.Options(), QuantizerConfig()
-        given = {f"options.{name}": (getattr(options, name), getattr(default, name)) for name in cls.of_gates}
-        for name, (value, usual) in (given | {"commitment": (config.quantizer.commitment, shared.commitment)}).items():
-            if value != usual:
+        given = config.quantizer
+        if given.start == "kmeans" and not given.warmup_steps:
+            raise GqvaeError("quantizer.start is of no effect without warm-up")
+        for name in _changed(given, QuantizerConfig(), cls.ignores(options)):
+            raise GqvaeError(f"quantizer.{name} is of no effect with {given.name} and its options")
+        if config.objective.name != "gates":
+            ours = [f"options.{name}" for name in _changed(options, cls.Options(), cls.of_gates)]
+            for name in ours + _changed(given, QuantizerConfig(), ("commitment",)):
                 raise GqvaeError(f"quantizer.{name} is of no effect without objective.name=gates")
+
+    @classmethod
+    def ignores(cls, options: Any) -> tuple[str, ...]:
+        """Shared settings that do nothing here with these options, and are refused. Not those that every comparison of
+        quantizers may set, such as `code_width`."""
+        return () if cls.movable else ("start",)
 
     @property
     def device(self) -> torch.device:
@@ -222,3 +229,7 @@ class Quantizer(nn.Module):
             order = torch.randperm(len(latents), generator=generator)[: self.size]
             chosen = latents[order.to(latents.device)]
         self.replace(torch.arange(len(chosen), device=latents.device), chosen)
+
+
+def _changed(given: Any, usual: Any, names: Iterable[str]) -> list[str]:
+    return [name for name in names if getattr(given, name) != getattr(usual, name)]

@@ -57,6 +57,10 @@ class FiniteScalarQuantizer(EuclideanQuantizer):
         bounds = torch.stack([half, offset, torch.atanh(offset / half), wide // 2])
         self.register_buffer("bounds", bounds, persistent=False)
 
+    @classmethod
+    def ignores(cls, options: FSQOptions) -> tuple[str, ...]:
+        return (*super().ignores(options), "commitment")
+
     def project(self, latents: Tensor) -> Tensor:
         half, offset, shift, _ = self.bounds
         bounded: Tensor = torch.tanh(self.project_in(latents) + shift) * half - offset

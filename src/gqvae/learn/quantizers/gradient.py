@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gqvae.config import QuantizerConfig
+from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers.base import Quantized
 from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
 from gqvae.settings import not_negative, one_of
@@ -27,6 +28,10 @@ class GradientOptions:
     def __post_init__(self) -> None:
         one_of(self, "path", ("straight", "rotation", "diveq"))
         not_negative(self, "variance")
+        if self.path == "diveq" and self.legacy:
+            raise GqvaeError("legacy is of no effect with path=diveq, which has no terms to weigh")
+        if self.path != "diveq" and self.variance != type(self).variance:
+            raise GqvaeError("variance is of no effect without path=diveq")
 
 
 class GradientQuantizer(EuclideanQuantizer):
@@ -43,6 +48,10 @@ class GradientQuantizer(EuclideanQuantizer):
         super().__init__(size, width, config, options)
         self.codes = nn.Parameter(torch.randn(size, width))
         self.options = options
+
+    @classmethod
+    def ignores(cls, options: GradientOptions) -> tuple[str, ...]:
+        return ("commitment",) if options.path == "diveq" else ()
 
     def project(self, latents: Tensor) -> Tensor:
         return latents

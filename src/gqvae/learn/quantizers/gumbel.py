@@ -42,6 +42,10 @@ class GumbelQuantizer(CosineQuantizer):
         super().__init__(size, width, config, options)
         self.options = options
 
+    @classmethod
+    def ignores(cls, options: GumbelOptions) -> tuple[str, ...]:
+        return ("commitment",)
+
     @property
     def temperature(self) -> float:
         return max(self.options.coldest, self.options.temperature * math.exp2(-self.step / self.options.halving))

@@ -34,6 +34,10 @@ class SoftTopKQuantizer(CosineQuantizer):
         super().__init__(size, width, config, options)
         self.top = options.top
 
+    @classmethod
+    def ignores(cls, options: SoftTopKOptions) -> tuple[str, ...]:
+        return ("start",)  # warm-up trains the codes
+
     def continuous(self, latents: Tensor) -> Tensor:
         left = 1 - self.step / max(1, self.warmup_steps)
         count = min(self.size, max(2, round(self.top * left)))
