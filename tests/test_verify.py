@@ -17,7 +17,7 @@ def test_verify_passes_a_good_tokenizer(tmp_path: Path) -> None:
         toy(pattern).save(tmp_path)
         checks = verify(tmp_path, [TEXT, b"\xff"])
         assert all(check.ok for check in checks)
-        assert {check.name for check in checks} >= {"ids dense", "bytes complete", "samples round-trip"}
+        assert {check.name for check in checks} >= {"ids decode to their tokens", "samples round-trip"}
 
 
 def test_verify_reports_a_bad_file(tmp_path: Path) -> None:
@@ -41,6 +41,17 @@ def test_verify_reports_lost_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "random bytes round-trip",
         "awkward text round-trips",
     }
+
+
+def test_verify_reports_an_id_that_decodes_to_another_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy().save(tmp_path)
+    decode = Tokenizer.decode_bytes
+
+    def confused(self: Tokenizer, ids: Any) -> bytes:
+        return b"?" if list(ids) == [300] else decode(self, ids)
+
+    monkeypatch.setattr(Tokenizer, "decode_bytes", confused)
+    assert "ids decode to their tokens" in {check.name for check in verify(tmp_path) if not check.ok}
 
 
 def test_exports_are_proven_again(tmp_path: Path) -> None:

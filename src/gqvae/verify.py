@@ -22,8 +22,9 @@ class Check:
 def verify(folder: str | Path, samples: Iterable[str | bytes] = ()) -> list[Check]:
     """Prove that the tokenizer in `folder`, or bundled under that name, is whole and lossless; raises for none.
 
-    Checks: the file with its hash and self-test, dense ids, all bytes there, the round trip of every token,
-    of random bytes, of awkward text and of `samples`.
+    Checks: the file with its hash and self-test, what each id decodes to, the round trip of every token, of random
+    bytes, of awkward text and of `samples`. That ids are dense and all bytes among them is how a file is read: it
+    holds no others.
     """
     try:
         tokenizer = load(folder)
@@ -37,12 +38,7 @@ def verify(folder: str | Path, samples: Iterable[str | bytes] = ()) -> list[Chec
     awkward: list[str | bytes] = [*AWKWARD_TEXT, *AWKWARD_BYTES, *special_texts(tokenizer.vocabulary.specials)]
     return [
         Check("file, hash, self-test", True, tokenizer.name),
-        Check(
-            "ids dense",
-            spelling and len(set(plain)) == len(plain),
-            f"{len(tokens)} ids, {len(tokens) - len(plain)} special",
-        ),
-        Check("bytes complete", all(bytes([byte]) == tokens[byte] for byte in range(256)), "ids 0..255"),
+        Check("ids decode to their tokens", spelling, f"{len(tokens)} ids, {len(tokens) - len(plain)} special"),
         Check("tokens round-trip", not lost, f"{unreached} of {len(plain)} are not their own ids"),
         _round_trip("random bytes round-trip", tokenizer, _random_bytes()),
         _round_trip("awkward text round-trips", tokenizer, awkward),
