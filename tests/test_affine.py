@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from gqvae.learn import linear
+from gqvae.config import QuantizerConfig
+from gqvae.learn import linear, nearest
 from gqvae.learn.linear import Linear, affine, to_few_lengths
 
 
@@ -48,6 +49,11 @@ def test_a_layer_has_the_weights_of_torchs_own() -> None:
     ours, theirs, x = Linear(64, 7), torch.nn.Linear(64, 7), torch.randn(400, 64)
     theirs.load_state_dict(ours.state_dict())
     assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_the_search_for_codes_asks_onednn_too() -> None:
+    latents = nearest.CELLS // nearest.CODES
+    assert latents * (QuantizerConfig().code_width + 1) > linear._LITTLE  # else it takes twice the time
 
 
 def test_half_precision_is_torchs() -> None:

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from gqvae.learn.linear import affine
 
-CELLS, CODES = 1 << 20, 2_048
-"""Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product, small enough
-for what follows it."""
+CELLS, CODES = 1 << 20, 1_024
+"""Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product (which is slow
+on AMD's processors for fewer latents: `linear`), small enough for what follows it."""
 GPU_CELLS, GPU_CODES = 1 << 26, 16_384
 """The same on a GPU, where small tiles would spend the time on starting their kernels."""
 FEW_THREADS = 2
