@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from toys import toy
 
 import gqvae
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
@@ -69,6 +70,15 @@ def test_a_bundled_tokenizer_says_where_it_comes_from_and_has_a_recipe(name: str
         for part in key.split("."):
             found = found[part]
         assert str(found) == value
+
+
+def test_a_tokenizer_of_ones_own_goes_before_a_bundled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = gqvae.bundled()[0]
+    Path(name).mkdir()
+    assert gqvae.load(name).vocab_size > 1000  # the folder holds no tokenizer
+    toy().save(name)
+    assert gqvae.load(name).name == "toy"
 
 
 def test_the_bundled_tokenizers_are_small() -> None:

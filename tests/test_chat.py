@@ -71,6 +71,13 @@ def test_a_message_cannot_bring_in_a_special_token(folder: Path, special: str) -
             auto.apply_chat_template([TALK[0], message])
 
 
+@pytest.mark.parametrize("content", [None, [{"type": "text", "text": "Hi"}]])
+def test_content_that_is_no_text_is_refused(folder: Path, content: object) -> None:
+    auto = transformers.AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(Exception, match="the content of a message must be text"):
+        auto.apply_chat_template([{"role": "assistant", "content": content}])
+
+
 def test_a_template_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.jinja").write_text("{% for message in messages %}[{{ message.content }}]{% endfor %}")
     settings = Settings(chat_template=str(tmp_path / "mine.jinja"), pad_token="<|endoftext|>")

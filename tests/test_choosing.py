@@ -10,8 +10,8 @@ from toys import TEXT, toy
 from gqvae.bpe import pair_of, segment
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.peers import train_peer
-from gqvae.export import portable
 from gqvae.export.choosing import choose, in_order, losses, train_bpe
+from gqvae.export.huggingface import unspell
 from gqvae.export.portable import count, portable_bpe
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
@@ -30,8 +30,7 @@ def test_bpe_equals_hugging_faces(tmp_path: Path) -> None:
     peer = train_peer("bpe:330", [TEXT])
     (tmp_path / "tokenizer.json").write_text(peer._tokenizer.to_str())  # type: ignore[union-attr]
     merges = json.loads(peer._tokenizer.to_str())["model"]["merges"]  # type: ignore[union-attr]
-    alphabet = {character: bytes([byte]) for byte, character in enumerate(portable.byte_level_alphabet())}
-    theirs = [b"".join(alphabet[character] for character in left + right) for left, right in merges]
+    theirs = [unspell(left + right) for left, right in merges]
     weights = count([TEXT], "gpt2")
     ours = train_bpe(weights, len(theirs))
     # they break ties otherwise: the same compression, not the same strings

@@ -107,6 +107,7 @@ def test_a_reader_that_stops_early_is_no_crash(tok: str) -> None:
 
 
 def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Path) -> None:
+    from gqvae.cli.app import size_in_bytes
     from gqvae.corpus import Corpus
     from gqvae.pretokens import PretokenTable, count_pretokens
 
@@ -117,6 +118,8 @@ def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Pa
     assert (table.pieces, table.counts.tolist()) == (twin.pieces, twin.counts.tolist())
     assert f"{len(twin.pieces)} distinct pretokens: {out}" in result.err
     assert result.status == 0
+    sizes = {"7": 7, "2K": 2_000, "3kb": 3_000, "1.5M": 1_500_000, "0.5 GB": 500_000_000, "2TB": 2_000_000_000_000}
+    assert {size: size_in_bytes(size) for size in sizes} == sizes
     for size in ("much", "0", "-1GB", "1 XB"):
         refused = call("count", text_file, "--out", str(out), "--memory", size)
         assert refused.status == 1

@@ -128,6 +128,9 @@ def test_other_peoples_folders_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_special_token_that_spells_another_token_is_refused(tmp_path: Path) -> None:
+    for name in ("é", "<|é|>"):  # there the byte 0xE9
+        with pytest.raises(GqvaeError, match="use ASCII"):
+            build_huggingface(Tokenizer(Vocabulary((b" the",), (name,)), [0.0] * 257, "gpt2", "misread"))
     tokenizer = Tokenizer(Vocabulary((b" the",), ("Ġthe",)), [0.0] * 257, "gpt2", "clash")
     with pytest.raises(GqvaeError, match="Ġthe"):
         export_huggingface(tokenizer, tmp_path / "hf")

@@ -75,6 +75,35 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_go_on(
     assert done == ["sync a.json", "rename", f"sync {tmp_path.name[:6]}"]
 
 
+def test_the_names_in_a_folder_are_on_the_disk_before_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(files, "sync", lambda path: done.append(str(path)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("rename"), replace(old, new)))
+    with replacing_folder(tmp_path / "a") as folder:
+        (folder / "b").write_text("c")
+    assert done == [str(folder / "b"), str(folder), "rename", str(tmp_path)]
+
+
+def test_links_and_folders_of_others_are_not_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("checkpoint", files.LOCK):
+        (run / name).write_text("")
+    link = tmp_path / ".scratch.a.partial"
+    link.symlink_to(run)
+    with scratch(tmp_path, ".scratch."):
+        assert sorted(os.listdir(run)) == ["checkpoint", files.LOCK]
+    link.unlink()
+    run.rename(link)
+    monkeypatch.setattr(os, "geteuid", lambda: link.stat().st_uid + 1)
+    with scratch(tmp_path, ".scratch."):
+        assert link.exists()
+    monkeypatch.undo()
+    with scratch(tmp_path, ".scratch."):
+        assert not link.exists()
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_folder_is_replaced_or_the_old_one_stays(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "hf"

@@ -162,6 +162,17 @@ def test_verify_an_export(tok: str, tmp_path: Path) -> None:
     assert call("verify", tok, "--export", folder).status == 1
 
 
+def test_text_to_prove_on_may_lie_in_another_field(tok: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"body": "words"}\n{"body": 3}\n')
+    for verb in (["verify", tok], ["export", tok, "--out", str(tmp_path / "hf")]):
+        options = ["--corpus", str(tmp_path / "a.jsonl"), "--field", "body"]
+        assert call(*verb, *options).status == 1
+        result = call(*verb, *options, "--on-error", "skip")
+        assert result.status == 0
+        assert "skipped 1" in result.err
+    assert json.loads(result.out)["documents"] == 1
+
+
 def test_show(tok: str) -> None:
     result = call("show", tok, "Once upon\n")
     ids = Tokenizer.load(tok).encode("Once upon\n")

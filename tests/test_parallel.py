@@ -187,6 +187,16 @@ def test_few_items_are_read_ahead() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def squares(count: int) -> list[int]:
+    return list(map_in_processes(square, range(count), workers=2))
+
+
+def test_a_process_that_may_have_no_children_does_it_all() -> None:
+    """One of a pool, or of a DataLoader."""
+    with multiprocessing.Pool(1) as pool:
+        assert pool.apply(squares, (5,)) == [0, 1, 4, 9, 16]
+
+
 def test_a_killed_worker_is_told() -> None:
     with pytest.raises(GqvaeError, match="worker process died"):
         list(map_in_processes(dies_elsewhere, range(1000), 2))

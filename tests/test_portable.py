@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from gqvae.export import portable
 from gqvae.export.chat import Settings
 from gqvae.export.gguf import export_gguf, read_gguf
 from gqvae.export.huggingface import build_huggingface, export_huggingface
-from gqvae.export.portable import count, counted, export_portable, is_portable, load_portable, portable_bpe
+from gqvae.export.portable import (
+    count,
+    counted,
+    export_portable,
+    is_portable,
+    load_portable,
+    measure,
+    portable_bpe,
+)
 from gqvae.export.tiktoken import load_tiktoken
 from gqvae.tokenizer import load
 
@@ -48,6 +57,23 @@ def test_the_report(folder: Path) -> None:
     assert report["vocab_size"] == 400
     assert report["agreement"]["documents"]["compression_kept"] > 0.5
     assert 0 < report["learned_strings"]["kept"] <= report["learned_strings"]["all"] == 143
+
+
+def test_what_is_measured_is_what_both_make_of_the_pretokens() -> None:
+    tokenizer, model = toy(size=400), portable_bpe(toy(size=400), COUNTS)
+    counts = count([TEXT, "the rain"], "gpt2")
+    pretokens = list(counts.elements())
+    ours, theirs = ([each.split(piece) for piece in pretokens] for each in (tokenizer, model))
+    size, tokens, others = sum(map(len, pretokens)), sum(map(len, ours)), sum(map(len, theirs))
+    assert tokens != others
+    assert measure(tokenizer, model, counts) == {
+        "bytes_per_token": size / others,
+        "bytes_per_token_of_the_tokenizer": size / tokens,
+        "compression_kept": tokens / others,
+        "pretokens_equal": sum(map(list.__eq__, ours, theirs)) / len(pretokens),
+    }
+    with pytest.raises(GqvaeError, match="there is no text"):
+        measure(tokenizer, model, Counter())
 
 
 def loaded(folder: Path) -> dict[str, Any]:

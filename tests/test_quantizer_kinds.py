@@ -70,6 +70,8 @@ def test_diveq_moves_codes_and_latents() -> None:
         assert gradient.abs().sum() > 0
     with torch.no_grad():  # without its noise
         assert_close(quantizer(z).vectors, quantizer.points()[found.indices])
+        several = quantizer(z.view(3, 3, D))
+        assert_close(several.vectors, quantizer.points()[several.indices])
 
 
 def test_the_authors_weighting_has_the_sides_swapped() -> None:
@@ -164,6 +166,17 @@ def test_gumbel_draws_codes_by_their_probability() -> None:
     assert_close(drawn, expected, atol=0.04, rtol=0)
     quantizer.begin_step(10_000, seed=0)
     assert quantizer.temperature == 0.0625
+    several = quantizer(latents(20).view(4, 5, D))
+    assert_close(several.vectors, quantizer.vectors(several.indices))
+
+
+def test_gumbel_draws_candidates_that_are_allowed() -> None:
+    quantizer, allowed = of_type(GumbelQuantizer, "gumbel"), torch.arange(V) % 3 == 0
+    quantizer.begin_step(0, seed=0)
+    assert quantizer.exploring
+    found = quantizer.candidates(latents(200), 4, allowed)
+    assert allowed[found.indices[found.log_probs.isfinite()]].all()
+    assert (found.log_probs.isfinite().sum(-1) > 1).any()
 
 
 def test_the_divergence_is_from_uniform() -> None:

@@ -155,7 +155,10 @@ def test_another_parallel_text_is_refused(tmp_path: Path) -> None:
 
 def test_only_the_first_bytes_are_used(tmp_path: Path) -> None:
     space = Workspace(tmp_path / "out")
-    space.prepare(SETTINGS.override(["most_bytes=1000"]), ["a.txt"], (f"{n:09}\n" for n in range(10**6)))
+    few = SETTINGS.override(["most_bytes=1000"])
+    with pytest.raises(GqvaeError, match="the first document has 1001 bytes: set most_bytes, which is 1000, higher"):
+        space.prepare(few, ["a.txt"], ["x" * 1001, "y"])
+    space.prepare(few, ["a.txt"], (f"{n:09}\n" for n in range(10**6)))
     assert len(space.training() + space.held_out()) == 100
 
 

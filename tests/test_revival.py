@@ -27,6 +27,14 @@ def test_of_codes_that_spell_the_same_the_one_most_used_stays() -> None:
     assert plan(STRINGS, TOKENIZED, [7.0, 10.0, 1.0, 7.0, 2.0], 4, most=1) == [Move(3, "abcd")]
 
 
+def test_codes_move_until_enough_is_saved() -> None:
+    """The first saves ten tokens and costs the one that "xy" saved."""
+    strings, emitted = ["xy", "uv", "ab", "cd"], [1.0, 1.0, 18.0, 18.0]
+    tokenized = [(["ab", "cd"], 10.0), (["cd", "ab"], 8.0), (["xy"], 1.0), (["uv"], 1.0)]
+    assert plan(strings, tokenized, emitted, 4, most=2, enough=10.0) == [Move(0, "abcd"), Move(1, "cdab")]
+    assert plan(strings, tokenized, emitted, 4, most=2, enough=9.0) == [Move(0, "abcd")]
+
+
 def test_a_code_moves_only_where_it_saves_more() -> None:
     assert plan(["ab", "cd"], [(["ab"], 10.0), (["cd", "ab"], 1.0)], [11.0, 1.0], 4, most=2) == []
     assert plan(["ab"], [(["ab"], 1.0)], [1.0], 4, most=1) == []

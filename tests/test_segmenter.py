@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from gqvae.learn.data import Sample, as_tensor
 from gqvae.learn.model import candidate_span_costs
 from gqvae.learn.run import Run
-from gqvae.learn.segmenter import Measures, Mode, Segmented, Segmenter, encode
+from gqvae.learn.segmenter import Measures, Mode, NeuralSegmenter, Segmented, encode
 from gqvae.vocabulary import Vocabulary
 
 
@@ -44,7 +44,7 @@ def test_viterbi_costs_no_more_than_the_gates(trained: Run) -> None:
     pieces = trained.table.pieces[:100]
     latents = dict(zip(pieces, encode(model, pieces), strict=True))
 
-    def cost(segmenter: Segmenter, piece: str, result: Segmented) -> float:
+    def cost(segmenter: NeuralSegmenter, piece: str, result: Segmented) -> float:
         total, q = 0.0, model.quantizer.similarity(model.quantizer.project(latents[piece])).log_softmax(-1)
         for end, code, span in zip(result.ends, result.codes, result.spans(piece), strict=True):
             spelled = [segmenter.codebook.characters[code, k, ord(s)].item() for k, s in enumerate(span[::-1])]
@@ -64,7 +64,7 @@ def test_viterbi_costs_no_more_than_the_gates(trained: Run) -> None:
 def test_the_code_that_spells_a_span_is_considered_wherever_it_lies(trained: Run) -> None:
     """Where tokens are dear, each string of a code is one token; the nearest code seldom is the best for it."""
     model, weight = trained.trained_model(), 6.0
-    segmenter = Segmenter(model, mode="viterbi", price=1e6, weight=weight, candidates=1)
+    segmenter = NeuralSegmenter(model, mode="viterbi", price=1e6, weight=weight, candidates=1)
     pieces = sorted(set(segmenter.strings))
     codes = [result.codes for result in segmenter.segment(pieces)]
     others = 0

@@ -69,6 +69,8 @@ def test_many_ids_take_four_bytes(tmp_path: Path) -> None:
     ids = Shards(tmp_path / "a").ids(0)
     assert ids.dtype == numpy.uint32
     assert ids.tolist() == [*wide.encode("61999 x"), wide.vocab_size - 1]
+    encode_corpus(wide, [""], tmp_path / "empty", end=None)
+    assert Shards(tmp_path / "empty").ids(0).dtype == numpy.uint32
 
 
 def test_a_corpus_without_documents_has_no_shards(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gqvae.learn.rate import LOWEST, Curve, fewest, highest_price, miss
 from gqvae.learn.revival import plan
 from gqvae.learn.run import Run
 from gqvae.learn.scores import meeting, occurring, static_ids
-from gqvae.learn.segmenter import Segmenter
+from gqvae.learn.segmenter import NeuralSegmenter
 from gqvae.learn.team import Team
 from gqvae.learn.training import Trainer, resume, train
 from gqvae.selection import best
@@ -67,8 +67,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
 # The curve of a frozen network, and the price that meets a target
 
 
-def segmenter(model: GQVAE, price: float) -> Segmenter:
-    return Segmenter(model, mode="viterbi", price=price, weight=0.5, candidates=4)
+def segmenter(model: GQVAE, price: float) -> NeuralSegmenter:
+    return NeuralSegmenter(model, mode="viterbi", price=price, weight=0.5, candidates=4)
 
 
 def test_the_curve_counts_what_the_segmenter_emits() -> None:

@@ -1,8 +1,13 @@
 """The tokenizer: lossless, linear, and safe with special tokens."""
 
+import copy
+import json
+import pickle
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +15,7 @@ from toys import TEXT, toy
 
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
+from gqvae.files import digest
 from gqvae.offsets import character_offsets
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
@@ -146,12 +152,63 @@ def test_batches_equal_single_calls_in_this_and_in_other_processes() -> None:
 
 
 @given(st.text())
-def test_offsets_cover_the_bytes_in_order(text: str) -> None:
+def test_offsets_cover_the_text_in_order(text: str) -> None:
     data = text.encode()
-    spans = SPECIAL.encode_with_offsets(text)
+    spans = SPECIAL.encode_with_offsets(data)
     assert [index for index, _, _ in spans] == SPECIAL.encode(text)
     assert [data[start:end] for _, start, end in spans] == SPECIAL.split(text)
     assert [0, *(end for _, _, end in spans)][:-1] == [start for _, start, _ in spans]
+    for (index, start, end), token in zip(SPECIAL.encode_with_offsets(text), SPECIAL.split(text), strict=True):
+        assert token == SPECIAL.decode_bytes([index])
+        assert token in text[start:end].encode()
+        assert token not in (text[start + 1 : end].encode(), text[start : end - 1].encode())
+
+
+def test_offsets_follow_the_rules_for_special_tokens() -> None:
+    special = SPECIAL.special_ids[END]
+    assert SPECIAL.encode_with_offsets(f"é{END}", allowed_special={END})[-1] == (special, 1, 1 + len(END))
+    with pytest.raises(GqvaeError, match="holds the special token"):
+        SPECIAL.encode_with_offsets(END, disallowed_special="all")
+
+
+def test_offsets_of_text_are_those_of_hugging_face() -> None:
+    pytest.importorskip("tokenizers")
+    from gqvae.export import build_huggingface
+
+    theirs = build_huggingface(SPECIAL)
+    for text in ("é é", "naïve 世界 the", TEXT):
+        found = theirs.encode(text)
+        assert SPECIAL.encode_with_offsets(text) == [
+            (index, start, end) for index, (start, end) in zip(found.ids, found.offsets, strict=True)
+        ]
+
+
+def test_one_text_is_not_taken_for_a_list_of_its_characters() -> None:
+    for one in ("hello", b"hello"):
+        with pytest.raises(GqvaeError, match="this is one"):
+            SPECIAL.encode_batch(one)  # type: ignore[arg-type]
+        with pytest.raises(GqvaeError, match="this is one"):
+            SPECIAL.encode_to_arrays(one)  # type: ignore[arg-type]
+
+
+def test_a_copy_is_of_the_same_file(tmp_path: Path) -> None:
+    path = toy().save(tmp_path)
+    content = json.loads(path.read_text())
+    content["self_test"] = content["self_test"][:1]  # as another version would have it
+    del content["sha256"]
+    path.write_text(json.dumps(content | {"sha256": digest(content)}))
+    loaded = Tokenizer.load(tmp_path)
+    assert loaded.sha256 != toy().sha256
+    for same in (pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded)):  # noqa: S301
+        assert same.sha256 == loaded.sha256
+        assert same.encode(TEXT) == loaded.encode(TEXT)
+
+
+def test_ids_of_tensors_and_arrays_decode() -> None:
+    torch = pytest.importorskip("torch")
+    ids = SPECIAL.encode(TEXT)
+    for kind in (torch.tensor, numpy.array, tuple, iter):
+        assert SPECIAL.decode(kind(ids)) == TEXT
 
 
 def test_character_offsets_widen_to_whole_characters() -> None:

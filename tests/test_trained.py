@@ -10,7 +10,7 @@ from rivals import DOCUMENTS, Peer, tokens
 
 from gqvae.evaluation import evaluate, train_peer
 from gqvae.evaluation.peers import bpe_of_compression
-from gqvae.evaluation.trained import INSIDE, SMALLEST, with_merges
+from gqvae.evaluation.trained import INSIDE, SMALLEST_PEER, with_merges
 from gqvae.evaluation.trained import bpe as bpe_of
 from gqvae.patterns import split_text
 
@@ -101,7 +101,7 @@ def test_bytes_are_bytes(peers: dict[str, Peer]) -> None:
 @settings(max_examples=50)
 @given(
     documents=st.lists(st.text("abc é", max_size=40), max_size=5),
-    size=st.integers(SMALLEST, 280),
+    size=st.integers(SMALLEST_PEER, 280),
 )
 def test_a_smaller_bpe_is_the_beginning_of_a_larger(documents: list[str], size: int) -> None:
     """In short texts of few letters, too, where most pairs are as frequent as another."""
@@ -113,7 +113,7 @@ def test_a_smaller_bpe_is_the_beginning_of_a_larger(documents: list[str], size: 
 def reached() -> list[float]:
     """Bytes per token of every BPE of up to 360 ids, on the text it was trained on: there every merge helps."""
     texts = DOCUMENTS[:3]
-    return [evaluate(train_peer(f"bpe:{size}", texts), texts)["bytes_per_token"] for size in range(SMALLEST, 361)]
+    return [evaluate(train_peer(f"bpe:{size}", texts), texts)["bytes_per_token"] for size in range(SMALLEST_PEER, 361)]
 
 
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 1.2, 1.4, 1.6, 1.8])

@@ -61,8 +61,8 @@ def write(folder: Path, content: Content) -> Path:
 
 def sha256(content: Content) -> str:
     """The field `sha256` of the file that `write` makes of `content`."""
-    digest: str = _document(content)["sha256"]
-    return digest
+    found: str = _document(content)["sha256"]
+    return found
 
 
 def read(path: Path) -> Content:

@@ -177,7 +177,8 @@ class Boundaries:
 
     def last_cut(self, text: bytes) -> int:
         """The last byte of `text` where a pretoken certainly begins, whatever comes before; 0 where there is none."""
-        # white space makes nothing certain: more of it, at the start of the text, may end a longer run; so may numbers
+        # at its start the text may continue a run of white space or of numbers: the newline in front makes that as
+        # uncertain as it is
         text = b"\n" + text
         cuts, _ = self.parts(text, [0])
         if self._digits and len(cuts) > 1 and text[: cuts[-1]].endswith(b" "):

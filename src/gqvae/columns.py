@@ -93,7 +93,8 @@ class Columns:
         self._known = known.and_more(coded.dictionary, compress(news.values(), fresh.tolist()))
 
     def _ids_of(self, parts: list[bytes], uncertain: Iterable[int]) -> list[bytes]:
-        """The ids of distinct parts. uncertain: which of them may hold more than one pretoken, and negative numbers."""
+        """The ids of distinct parts. uncertain: which of them may hold more than one pretoken;
+        negative numbers are of parts known before, and nothing to do."""
         pieces = [[part] for part in parts]
         asked = [number for number in uncertain if number >= 0]
         split = split_each([parts[number].decode() for number in asked], self._pattern)

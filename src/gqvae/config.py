@@ -11,9 +11,9 @@ from typing import Literal
 from gqvae.errors import GqvaeError
 from gqvae.patterns import PATTERNS
 from gqvae.settings import Settings, at_most, not_negative, one_of, positive, share
-from gqvae.vocabulary import MAX_IDS
+from gqvae.vocabulary import END_OF_TEXT, MAX_IDS
 
-SPECIALS = ("<|endoftext|>",)
+SPECIALS = (END_OF_TEXT,)
 SMALLEST = 256 + len(SPECIALS) + 1
 """Ids of the smallest vocabulary: all bytes, the specials, one learned string."""
 LARGEST_BASE = 0xD800

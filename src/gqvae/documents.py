@@ -16,7 +16,7 @@ _BLOCK = 1 << 20  # bytes of a block
 class LongDocument:
     """A document in a temporary file, which is gone with this object. Iterating yields its text in blocks.
 
-    A block is about a MiB and ends anywhere between two characters.
+    A block is about a MiB and ends anywhere between two characters. One iteration at a time: they share the file.
     """
 
     def __init__(self) -> None:

@@ -22,9 +22,9 @@ from gqvae.parallel import map_in_processes
 from gqvae.plan import Batch, plan
 from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files
 from gqvae.tokenizer import Found, Tokenizer
+from gqvae.vocabulary import END_OF_TEXT
 
 SHARD_BYTES = 1 << 28
-END = "<|endoftext|>"
 PROCESS = 450_000_000
 """Bytes of memory that a process takes at most, with a document of a few megabytes."""
 _MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
@@ -53,7 +53,7 @@ def encode_corpus(
     documents: Iterable[Document],
     folder: str | Path,
     *,
-    end: str | None = END,
+    end: str | None = END_OF_TEXT,
     format: str = "bin",
     shard_bytes: int = SHARD_BYTES,
     resume: bool = False,

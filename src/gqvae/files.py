@@ -63,7 +63,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, _folder_mode(temporary))
-            for file in temporary.rglob("*"):
+            for file in (*temporary.rglob("*"), temporary):
                 sync(file)
             if path.exists():
                 os.replace(path, aside)
@@ -77,7 +77,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _folder_mode(folder: Path) -> int:
-    """Of a new folder in `folder`, as the umask leaves it: to ask for that is to set it, for all threads."""
+    """Of a new folder in `folder`, found by making one: to read the umask is to set it, for all threads."""
     probe = folder / ".probe"
     probe.mkdir()
     mode = stat.S_IMODE(probe.stat().st_mode)
@@ -156,6 +156,8 @@ def _clear(folder: Path, prefix: str) -> None:
         return
     for left in folder.glob(f"{glob.escape(prefix)}*{PARTIAL}"):
         with suppress(OSError):  # gone by now, locked, on a file system without locks, or not ours
+            if left.is_symlink() or left.stat().st_uid != os.geteuid():
+                continue  # not of `scratch`, or somebody else's: temporary files go where all may write
             if not (left / LOCK).exists():
                 left.rmdir()  # its process was killed before it put the lock there
                 continue

@@ -14,7 +14,7 @@ Value = TypeVar("Value", bound=Sequence[Any])
 
 
 class News(Generic[Key, Value]):
-    """What one process finds out, for others: of interest from when it is first asked for to `quiet`."""
+    """What one process finds out, for others: kept from the first call of `taken` to that of `quiet`."""
 
     def __init__(self) -> None:
         self._found: dict[Key, Value] | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import Pipe, Process
+from multiprocessing import Pipe, Process, current_process
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -62,9 +62,13 @@ def map_in_processes(
     What others do, `function` if `elsewhere` does not say otherwise, is sent once to each process, items and results
     travel, so all must be picklable. So does, as soon as it is known, what the `learner` in one process has found out.
 
+    A process that may have no children (one of `multiprocessing.Pool`, or of a DataLoader) does it all itself.
+
     Raises GqvaeError where a process dies, and whatever `function` raises.
     """
     rest = iter(items)
+    if current_process().daemon:
+        workers = 1
     yield from map(function, rest if workers < 2 else islice(rest, 1))
     for item in rest:  # there is a second one
         there = elsewhere or Elsewhere(function, _as_it_is)

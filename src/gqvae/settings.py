@@ -83,7 +83,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if origin is Literal:
             return value  # the dataclass itself checks and lists the choices
         if hint is bool:
-            return {"true": True, "false": False, True: True, False: False}[value]
+            if value not in ("true", "false", True, False):
+                raise ValueError("needs true or false")
+            return value in ("true", True)
         if hint is str:
             if not isinstance(value, str):
                 raise ValueError("needs text")
@@ -93,7 +95,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if hint is float and not math.isfinite(float(value)):
             raise ValueError("needs a finite number")
         return hint(value)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except GqvaeError:  # of a part, which it names
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
         raise GqvaeError(f"{name}: {repr(value)[:100]} is not valid ({error})") from error
 
 

@@ -167,7 +167,8 @@ class Shards:
             return self._column(number).values.to_numpy()  # type: ignore[no-any-return]
         path = self._path(number, "bin")
         with _reading(path):
-            return numpy.memmap(path, self._index.maker.dtype, "r") if path.stat().st_size else numpy.empty(0, "<u2")
+            kind = self._index.maker.dtype
+            return numpy.memmap(path, kind, "r") if path.stat().st_size else numpy.empty(0, kind)
 
     def offsets(self, number: int) -> "Offsets":
         """Where the documents of shard `number` begin in its ids, and the end of the last."""

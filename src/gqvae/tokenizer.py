@@ -24,14 +24,15 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
+from gqvae.offsets import character_offsets
 from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import compiled_pattern
 from gqvae.segmentation import Segmenter
-from gqvae.validation import checked_name, checked_provenance, checked_scores, decoded_text
+from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_texts, decoded_text
 from gqvae.vocabulary import Vocabulary, special_pattern
 
 SpecialNames = Literal["all"] | Collection[str]
-_SpecialRules = tuple[frozenset[str], list[str]]
+_SpecialRules = tuple[frozenset[str], frozenset[str]]
 
 
 class Tokenizer:
@@ -69,7 +70,8 @@ class Tokenizer:
         return f"Tokenizer({self.name!r}, pattern={self.pattern!r}, vocab_size={self.vocab_size})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer, (self.vocabulary, self.scores, self.pattern, self.name, self.provenance)
+        of_file = {"sha256": self.sha256} if "sha256" in vars(self) else None
+        return Tokenizer, (self.vocabulary, self.scores, self.pattern, self.name, self.provenance), of_file
 
     @property
     def vocab_size(self) -> int:
@@ -120,6 +122,7 @@ class Tokenizer:
     ) -> list[list[int]]:
         """`encode` of every text, in order; in `workers` processes if more than one is asked for."""
         rules = self._special_rules(allowed_special, disallowed_special)
+        texts = checked_texts(texts)
         if workers > 1:
             to_packed = partial(self._packed_list, rules=rules)
             return encode_in_processes(to_packed, texts, workers, self._encoder.group, Found(self))
@@ -136,7 +139,8 @@ class Tokenizer:
 
         Texts are read ahead, about a million characters.
         """
-        groups = self._packed_groups(texts, self._special_rules(allowed_special, disallowed_special))
+        rules = self._special_rules(allowed_special, disallowed_special)
+        groups = self._packed_groups(checked_texts(texts), rules)
         return (array("I", packed) for group in groups for packed in group)
 
     def of_pretoken(self, piece: bytes) -> list[int]:
@@ -150,10 +154,16 @@ class Tokenizer:
         allowed_special: SpecialNames = (),
         disallowed_special: SpecialNames = (),
     ) -> list[tuple[int, int, int]]:
-        """(id, start, end) of every token, where start and end count bytes of the UTF-8 text."""
+        """(id, start, end) of every token: text[start:end] is what it stands for.
+
+        Of a str they count characters; tokens that share a character overlap, as in Hugging Face's tokenizers.
+        """
         ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
         ends = list(accumulate(len(self._bytes_of[index]) for index in ids))
-        return list(zip(ids, [0, *ends], ends, strict=False))
+        spans: Iterable[tuple[int, int]] = zip([0, *ends], ends, strict=False)
+        if isinstance(text, str):
+            spans = character_offsets(text, spans)
+        return [(index, start, end) for index, (start, end) in zip(ids, spans, strict=True)]
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
@@ -167,8 +177,9 @@ class Tokenizer:
         Raises:
             GqvaeError: an id is not in the vocabulary.
         """
+        numbers = ids.tolist() if hasattr(ids, "tolist") else ids  # of a tensor, which is made of tensors
         try:
-            return b"".join(map(self._bytes_of.__getitem__, ids))
+            return b"".join(map(self._bytes_of.__getitem__, numbers))
         except (KeyError, TypeError) as error:
             raise GqvaeError(f"{error} is no id of {self.name}: ids are 0 to {self.vocab_size - 1}") from error
 
@@ -238,7 +249,7 @@ class Tokenizer:
     def _special_rules(self, allowed: SpecialNames, disallowed: SpecialNames) -> _SpecialRules:
         """The names that become their special id, and those that may not be in the text."""
         allow, refuse = self._special_names(allowed), self._special_names(disallowed)
-        return allow, sorted(refuse - allow if disallowed == "all" else refuse)
+        return allow, refuse - allow if disallowed == "all" else refuse
 
     def _packed_groups(self, texts: Iterable[str | bytes], rules: _SpecialRules) -> Iterator[list[bytes]]:
         """The ids of each text, packed, for some of them at a time."""
@@ -276,7 +287,7 @@ class Found:
 
 
 def load(name: str | Path) -> Tokenizer:
-    """The tokenizer bundled with the package under `name`, or else the one saved in the folder `name`.
+    """The tokenizer saved in the folder `name`, or else the one bundled with the package under that name.
 
     Raises:
         GqvaeError: there is no such tokenizer (the message lists the bundled ones), or its file is damaged.
@@ -286,11 +297,17 @@ def load(name: str | Path) -> Tokenizer:
 
 def folder_of(name: str | Path) -> Path:
     """Where the tokenizer that `name` means lies. Raises GqvaeError as `load` does."""
-    bundled = {path.parent.name: path.parent for path in sorted(_BUNDLED.glob(f"*/{artifact.FILE_NAME}"))}
-    if str(name) not in bundled and not Path(name).exists():
-        names = ", ".join(bundled) or "none"
-        raise GqvaeError(f"no folder and no bundled tokenizer {str(name)!r}; bundled: {names}")
-    return bundled.get(str(name), Path(name))
+    folder, names = Path(name), bundled()
+    if str(name) in names and not (folder / artifact.FILE_NAME).exists():
+        return _BUNDLED / name
+    if not folder.exists():
+        raise GqvaeError(f"no folder and no bundled tokenizer {str(name)!r}; bundled: {', '.join(names) or 'none'}")
+    return folder
+
+
+def bundled() -> list[str]:
+    """The names of the tokenizers that come with the package."""
+    return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{artifact.FILE_NAME}"))
 
 
 _BUNDLED = Path(__file__).parent / "bundled"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gqvae.errors import GqvaeError
+from gqvae.vocabulary import special_pattern
 
 # A score of this size with 6 decimals is an integer below 2**53 over a power of ten. Every JSON reader
 # turns that into the same float64; of longer numbers, Hugging Face's reader (serde_json) may get the last
@@ -61,16 +62,22 @@ def checked_text(text: str) -> str:
     return text
 
 
-def decoded_text(text: str | bytes, refused: Iterable[str]) -> str:
+def checked_texts(texts: Iterable[str | bytes]) -> Iterable[str | bytes]:
+    """`texts`, if it is not a single one, whose characters would count as texts."""
+    if isinstance(texts, str | bytes):
+        raise GqvaeError("several texts are asked for, and this is one: `encode` takes it, or put it in a list")
+    return texts
+
+
+def decoded_text(text: str | bytes, refused: frozenset[str]) -> str:
     """`text` as a str whose only surrogates, if any, are the escapes of bytes that are not UTF-8.
 
     refused: names of special tokens that may not be in it.
     """
     decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else checked_text(text)
-    for special in refused:
-        if special in decoded:
-            raise GqvaeError(
-                f"the text holds the special token {special!r}: allow it with allowed_special, "
-                "or take it out of disallowed_special to encode it as ordinary text"
-            )
+    if refused and (found := special_pattern(refused).search(decoded)):
+        raise GqvaeError(
+            f"the text holds the special token {found[0]!r}: allow it with allowed_special, "
+            "or take it out of disallowed_special to encode it as ordinary text"
+        )
     return decoded

@@ -20,6 +20,8 @@ BYTES = 256
 MAX_TOKEN_BYTES = 255  # the Viterbi back-pointers are single bytes
 MAX_IDS = 2**21  # eight times the largest vocabulary in common use; bounds what a hostile file can ask for
 MAX_SPECIALS = 4096
+END_OF_TEXT = "<|endoftext|>"
+"""The special token that every tokenizer has unless told otherwise, as GPT-2 calls it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Vocabulary:
     """
 
     learned: tuple[bytes, ...] = ()
-    specials: tuple[str, ...] = ("<|endoftext|>",)
+    specials: tuple[str, ...] = (END_OF_TEXT,)
 
     def __post_init__(self) -> None:
         if not isinstance(self.learned, tuple) or not isinstance(self.specials, tuple):

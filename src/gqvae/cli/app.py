@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Train a learned, variable-length, lossless tokenizer on your text, and use it like any other.",
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help text: drawing boxes would take longer than all the rest
 )
@@ -95,7 +96,7 @@ def print_json(value: Any) -> None:
 
 
 def given(context: typer.Context, besides: Collection[str]) -> list[str]:
-    """What the command line has, as it is spelled there, but for the parameters `besides`."""
+    """The options and arguments on the command line, other than the parameters `besides`, as they are spelled."""
     asked = [parameter for parameter in context.command.params if parameter.name not in besides]
     sources = [context.get_parameter_source(parameter.name or "") for parameter in asked]
     pairs = zip(asked, sources, strict=True)

@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gqvae.cli.app import AsJson, Out, SeparatorLine, corpus_of, print_json, read_once
+from gqvae.cli.app import (
+    AsJson,
+    BadDocuments,
+    Field,
+    OnError,
+    Out,
+    SeparatorLine,
+    corpus_of,
+    print_json,
+    read_once,
+    report_skips,
+)
 from gqvae.errors import GqvaeError
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from gqvae.bpe import BPETokenizer
+    from gqvae.corpus import Corpus
     from gqvae.export.chat import Settings
     from gqvae.tokenizer import Tokenizer
 
@@ -30,7 +42,8 @@ def export(
     ],
     out: Out,
     format: Annotated[
-        Format, typer.Option(help="portable: a BPE near the tokenizer; gguf: of a portable export.")
+        Format,
+        typer.Option(help="portable: a BPE near it, for tiktoken and others; gguf: of a portable export."),
     ] = Format.huggingface,
     corpus: Annotated[
         list[str] | None,
@@ -50,6 +63,8 @@ def export(
     merges_only: Annotated[
         bool, typer.Option("--merges-only", help="portable: no ids for whole words alone; a plain BPE.")
     ] = False,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
     special: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Add a special token after all ids. Repeatable.")
     ] = None,
@@ -79,7 +94,8 @@ def export(
     if out.exists() and out.samefile(folder_of(tokenizer)):
         raise GqvaeError(f"{out} is what is to be exported, and would be replaced: give another folder")
     _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
-    samples = progress("comparing", corpus_of(corpus, separator).documents()) if corpus else None
+    text = corpus_of(corpus, separator, field, on_error) if corpus else None
+    samples = progress("comparing", text.documents()) if text else None
     match format:
         case Format.huggingface:
             from gqvae.export.huggingface import export_huggingface
@@ -89,7 +105,8 @@ def export(
             from gqvae.export.portable import KEEP, export_portable
 
             learned, kept = _learned(tokenizer), KEEP if keep is None else keep
-            counts = _counts(tokenizer, learned.pattern, train_corpus, separator)
+            counted_text = corpus_of(train_corpus, separator, field, on_error) if train_corpus else None
+            counts = _counts(tokenizer, learned.pattern, counted_text)
             report = export_portable(learned, out, counts, samples, settings, keep=kept, merges_only=merges_only)
         case Format.sentencepiece:
             from gqvae.export.sentencepiece import export_sentencepiece
@@ -99,6 +116,8 @@ def export(
             from gqvae.export.gguf import export_gguf
 
             report = export_gguf(_portable(tokenizer), out, samples)
+    if text:
+        report_skips(text)
     print_json(report)
 
 
@@ -138,18 +157,19 @@ def _portable(name: str) -> "BPETokenizer":
     return tokenizer
 
 
-def _counts(name: str, pattern: str, train_corpus: list[str] | None, separator: str | None) -> "Counter[bytes]":
+def _counts(name: str, pattern: str, text: "Corpus | None") -> "Counter[bytes]":
     from gqvae.export.portable import count, counted
     from gqvae.terminal import progress
     from gqvae.tokenizer import folder_of
 
-    if train_corpus:
-        documents = progress("counting", corpus_of(train_corpus, separator).documents())
-        return count(documents, pattern)
-    counts = counted(folder_of(name))
-    if counts is None:
+    if text:
+        counts = count(progress("counting", text.documents()), pattern)
+        report_skips(text)
+        return counts
+    kept = counted(folder_of(name))
+    if kept is None:
         raise GqvaeError(f"{name} does not keep the text it learned from: name it, or text like it, by --train-corpus")
-    return counts
+    return kept
 
 
 def verify(
@@ -163,6 +183,8 @@ def verify(
         typer.Option("--export", metavar="FOLDER", help="An export whose ids must still be those of TOK. Repeatable."),
     ] = None,
     separator: SeparatorLine = None,
+    field: Field = "text",
+    on_error: BadDocuments = OnError.fail,
     as_json: AsJson = False,
 ) -> None:
     """Prove tokenizers whole and lossless, and exports equal.
@@ -176,14 +198,17 @@ def verify(
         raise typer.BadParameter("--export is an export of one TOK: name that alone")
     read_once((corpus or []) * (len(tokenizers) + len(exports or [])))
     reports = []
+    text = corpus_of(corpus, separator, field, on_error) if corpus else None
+
+    def documents(name: str) -> Iterable[str]:
+        return progress(f"verifying {name}", text.documents() if text else ())
+
     for tokenizer in tokenizers:
-        documents = corpus_of(corpus, separator).documents() if corpus else ()
-        checks = run_checks(tokenizer, progress(f"verifying {tokenizer}", documents))
+        checks = run_checks(tokenizer, documents(tokenizer))
         for folder in exports or ():
             from gqvae.export.again import verify_export
 
-            documents = corpus_of(corpus, separator).documents() if corpus else ()
-            checks.append(verify_export(tokenizer, folder, progress(f"verifying {folder}", documents)))
+            checks.append(verify_export(tokenizer, folder, documents(folder)))
         round_trips = [check.ok for check in checks if "round-trip" in check.name]
         reports.append(
             {
@@ -193,6 +218,8 @@ def verify(
                 "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks],
             }
         )
+    if text:
+        report_skips(text)
     if as_json:
         print_json(reports)
     else:

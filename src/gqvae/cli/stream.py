@@ -23,6 +23,7 @@ from gqvae.cli.app import (
 )
 from gqvae.cli.stopping import advising
 from gqvae.errors import GqvaeError
+from gqvae.vocabulary import END_OF_TEXT
 
 
 class Format(StrEnum):
@@ -44,7 +45,7 @@ def encode(
     ] = Format.bin,
     end: Annotated[
         str, typer.Option(metavar="NAME", help="The special token after every document; '': nothing.")
-    ] = "<|endoftext|>",
+    ] = END_OF_TEXT,
     shard_bytes: Annotated[int, typer.Option(min=1, help="The most text in a shard.")] = 1 << 28,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes. Default: one a core, or what memory allows.")

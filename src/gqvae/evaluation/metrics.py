@@ -7,6 +7,7 @@ is filtered, no separator or special token is added, and a vocabulary size count
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
+from gqvae.documents import utf8
 from gqvae.errors import GqvaeError
 
 
@@ -99,8 +100,8 @@ def compare(tokenizers: Sequence[TokenizerLike], documents: Iterable[str]) -> li
     """
     tallies = [_Tally(tokenizer) for tokenizer in tokenizers]
     size = 0
-    for text in documents:
-        data = _utf8(text)
+    for number, text in enumerate(documents, 1):
+        data = utf8(text, number)
         size += len(data)
         for tally in tallies:
             tally.add(text, data)
@@ -127,13 +128,3 @@ def evaluate(tokenizer: TokenizerLike, documents: Iterable[str]) -> Row:
     (10, 10, 1.0, True, 8)
     """
     return compare([tokenizer], documents)[0]
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        code = ord(text[error.start])
-        raise GqvaeError(
-            f"a document holds the lone surrogate U+{code:04X} at character {error.start}: not text"
-        ) from error

@@ -11,8 +11,9 @@ from typing import Any
 from gqvae.awkward import AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.metrics import TokenizerLike, evaluate
-from gqvae.evaluation.trained import INSIDE, SMALLEST, SPECIAL, TRAINERS, bpe, with_merges
+from gqvae.evaluation.trained import INSIDE, SMALLEST_PEER, TRAINERS, bpe, with_merges
 from gqvae.evaluation.unigram import RESERVED, UnigramTokenizer, train_unigram
+from gqvae.vocabulary import END_OF_TEXT
 
 KINDS = (*TRAINERS, "unigram")
 """Of the peers that are trained on the spot."""
@@ -84,11 +85,11 @@ def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
     if not numbers or kind not in KINDS:
         return None
     sizes = tuple(int(number) if number.isascii() and number.isdecimal() else 0 for number in numbers)
-    if sizes[0] < SMALLEST or (len(sizes) > 1 and kind != "superbpe"):
-        least = f"{SMALLEST} (the bytes and {SPECIAL}) or more"
+    if sizes[0] < SMALLEST_PEER or (len(sizes) > 1 and kind != "superbpe"):
+        least = f"{SMALLEST_PEER} (the bytes and {END_OF_TEXT}) or more"
         raise GqvaeError(f"{spec}: write {kind}:N with a number of ids for N, {least}")
-    if len(sizes) > 2 or not SMALLEST <= sizes[-1] <= sizes[0]:
-        raise GqvaeError(f"{spec}: write superbpe:N:T with a number of ids for T, from {SMALLEST} to N")
+    if len(sizes) > 2 or not SMALLEST_PEER <= sizes[-1] <= sizes[0]:
+        raise GqvaeError(f"{spec}: write superbpe:N:T with a number of ids for T, from {SMALLEST_PEER} to N")
     return kind, sizes
 
 
@@ -105,7 +106,7 @@ def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFaceTokenizer | U
     sample, documents = _sampled(documents)
     peer: HuggingFaceTokenizer | UnigramTokenizer
     if kind == "unigram":
-        peer = train_unigram(documents, sizes[0], SPECIAL, spec)
+        peer = train_unigram(documents, sizes[0], END_OF_TEXT, spec)
     else:
         peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
     peer.note = _joined(peer.note, faults(peer, sizes[0], sample))
@@ -130,7 +131,7 @@ def bpe_of_compression(
     def reached(size: int) -> float:
         return evaluate(of(size), texts)["bytes_per_token"]
 
-    low, high = SMALLEST, full.get_vocab_size()
+    low, high = SMALLEST_PEER, full.get_vocab_size()
     short = f"no BPE of up to {largest:,} ids on this text has {bytes_per_token:.3f} bytes per token"
     note = short if reached(high) < bytes_per_token else ""
     while high - low > 1:  # more merges compress better, as good as always

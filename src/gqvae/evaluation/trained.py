@@ -17,10 +17,10 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from gqvae.patterns import PATTERNS
+from gqvae.vocabulary import END_OF_TEXT
 
-SPECIAL = "<|endoftext|>"
-SMALLEST = 257
-"""The bytes and SPECIAL."""
+SMALLEST_PEER = 257
+"""The bytes and END_OF_TEXT."""
 
 INSIDE = "\u25b8"
 """What marks a WordPiece that is not the first of its word: a character that stands for no byte ("##" may be two)."""
@@ -50,14 +50,16 @@ def wordpiece(documents: Iterable[str], size: int) -> Tokenizer:
     # ids to those it meets, in the random order of a hash table (tokenizers#1794).
     inside = [INSIDE + character for character in sorted(pre_tokenizers.ByteLevel.alphabet())]
     trainer = partial(trainers.WordPieceTrainer, continuing_subword_prefix=INSIDE)
-    trained = _train(_wordpiece({SPECIAL: 0}), trainer, pieces, documents, size, special_tokens=[SPECIAL, *inside])
+    trained = _train(
+        _wordpiece({END_OF_TEXT: 0}), trainer, pieces, documents, size, special_tokens=[END_OF_TEXT, *inside]
+    )
     tokenizer = _byte_level(_wordpiece(_model(trained)["vocab"]), pieces)
-    tokenizer.add_special_tokens([SPECIAL])
+    tokenizer.add_special_tokens([END_OF_TEXT])
     return tokenizer
 
 
 def _wordpiece(vocabulary: dict[str, int]) -> models.Model:
-    return models.WordPiece(vocabulary, unk_token=SPECIAL, continuing_subword_prefix=INSIDE)
+    return models.WordPiece(vocabulary, unk_token=END_OF_TEXT, continuing_subword_prefix=INSIDE)
 
 
 def sentence_bpe(documents: Iterable[str], size: int) -> Tokenizer:
@@ -73,16 +75,16 @@ def superbpe(documents: Iterable[str], size: int, transition: int | None = None)
     in order, without regard to words. Unlike there, no stage looks beyond a sentence and words are GPT-2's.
     """
     texts = list(documents)
-    tokenizer = bpe(texts, transition or max(SMALLEST, size * 2 // 5))
+    tokenizer = bpe(texts, transition or max(SMALLEST_PEER, size * 2 // 5))
     tokenizer.pre_tokenizer = _sentences()
-    # One merge too many, in the place of one that spells SPECIAL. No others spell a token that is there already: the
-    # tokens side by side in a BPE's text are what it makes of that string, whatever stands around.
+    # One merge too many, in the place of one that spells END_OF_TEXT. No others spell a token that is there already:
+    # the tokens side by side in a BPE's text are what it makes of that string, whatever stands around.
     return _extended(tokenizer, _further_merges(tokenizer, texts, size + 1), size)
 
 
 def single_bytes(documents: Iterable[str], size: int) -> Tokenizer:
     """No merges at all: 257 ids, whatever is asked for."""
-    return bpe((), SMALLEST)
+    return bpe((), SMALLEST_PEER)
 
 
 TRAINERS: dict[str, Callable[..., Tokenizer]] = {
@@ -99,9 +101,9 @@ def with_merges(tokenizer: Tokenizer, size: int) -> Tokenizer:
     """The BPE of `size` ids that training on the same text would have given: the first merges of a larger one."""
     model = _model(tokenizer)
     vocabulary = {token: id_ for token, id_ in model["vocab"].items() if id_ < size}
-    merges = [(left, right) for left, right in model["merges"][: size - SMALLEST]]
+    merges = [(left, right) for left, right in model["merges"][: size - SMALLEST_PEER]]
     smaller = _byte_level(models.BPE(vocabulary, merges), tokenizer.pre_tokenizer)
-    smaller.add_special_tokens([SPECIAL])
+    smaller.add_special_tokens([END_OF_TEXT])
     return smaller
 
 
@@ -136,7 +138,7 @@ def _extended(tokenizer: Tokenizer, merges: Merges, size: int) -> Tokenizer:
         vocabulary.setdefault(left + right, len(vocabulary))
         all_merges.append((left, right))
     extended = _byte_level(models.BPE(vocabulary, all_merges), tokenizer.pre_tokenizer)
-    extended.add_special_tokens([SPECIAL])
+    extended.add_special_tokens([END_OF_TEXT])
     return extended
 
 
@@ -146,7 +148,7 @@ def _train(
     pieces: pre_tokenizers.PreTokenizer,
     documents: Iterable[str],
     size: int,
-    special_tokens: Sequence[str] = (SPECIAL,),
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
 ) -> Tokenizer:
     tokenizer = _byte_level(model, pieces)
     options = {"vocab_size": size, "special_tokens": list(special_tokens), "show_progress": False}

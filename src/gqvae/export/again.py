@@ -51,7 +51,7 @@ def _checked(tokenizer: Tokenizer, folder: Path, samples: Iterable[str]) -> str:
 
 
 def _kin(model: BPETokenizer, tokenizer: Tokenizer) -> BPETokenizer:
-    """`model`, if a portable export of the tokenizer could be so."""
+    """`model`, if a portable export of the tokenizer would have its pattern and size. Raises GqvaeError if not."""
     for what, ours, theirs in (
         ("pattern", tokenizer.pattern, model.pattern),
         ("number of learned ids", len(tokenizer.vocabulary.learned), len(model.vocabulary.learned)),

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gqvae.errors import GqvaeError
+from gqvae.vocabulary import END_OF_TEXT
 
-END = "<|endoftext|>"
 PAD = "<|pad|>"
 NO_LIMIT = 10**30
 """transformers' own word for it."""
@@ -28,6 +28,9 @@ TURN, END_OF_TURN = "<|im_start|>", "<|im_end|>"
 
 _CHATML = """\
 {%- for message in messages -%}
+{%- if message.content is not string -%}
+{{- raise_exception('the content of a message must be text: this template has no other') -}}
+{%- endif -%}
 {%- for special in SPECIALS -%}
 {%- if special in message.role ~ message.content -%}
 {{- raise_exception('a message holds the special token ' ~ special) -}}
@@ -86,11 +89,11 @@ class Settings:
             "clean_up_tokenization_spaces": False,  # true would change decoded text
             "model_max_length": self.model_max_length or NO_LIMIT,
         }
-        if END in specials:
-            config["bos_token"] = config["eos_token"] = END  # as in GPT-2
+        if END_OF_TEXT in specials:
+            config["bos_token"] = config["eos_token"] = END_OF_TEXT  # as in GPT-2
         if self.chat_template == CHATML:
             config["eos_token"] = END_OF_TURN  # where generation has to stop
-        more = [name for name in specials if name not in (END, pad) and name != config.get("eos_token")]
+        more = [name for name in specials if name not in (END_OF_TEXT, pad) and name != config.get("eos_token")]
         if self.specials and more:
             config["additional_special_tokens"] = more
         given = {"pad_token": pad, "padding_side": self.padding_side, "chat_template": self._template(specials)}

@@ -17,10 +17,10 @@ from tokenizers import models
 
 from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
-from gqvae.export.chat import END, PAD
-from gqvae.export.huggingface import around, byte_level_alphabet, spell
+from gqvae.export.chat import PAD
+from gqvae.export.huggingface import around, spell, unspell
 from gqvae.export.parity import Proof, Runtime, expect, write_export
-from gqvae.vocabulary import BYTES, Vocabulary
+from gqvae.vocabulary import BYTES, END_OF_TEXT, Vocabulary
 
 FILE = "tokenizer.gguf"
 NAMES = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
@@ -67,12 +67,11 @@ def load_gguf(folder: Path) -> BPETokenizer:
     from gguf import TokenType
 
     found = read_gguf(folder / FILE)
-    byte_of = {character: byte for byte, character in enumerate(byte_level_alphabet())}
     try:
         pattern = {theirs: ours for ours, theirs in NAMES.items()}[found["tokenizer.ggml.pre"]]
         tokens = list(zip(found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"], strict=True))
         specials = tuple(token for token, kind in tokens if kind == TokenType.CONTROL)
-        plain = [bytes(map(byte_of.__getitem__, token)) for token, kind in tokens if kind == TokenType.NORMAL]
+        plain = [unspell(token) for token, kind in tokens if kind == TokenType.NORMAL]
         return BPETokenizer(Vocabulary(tuple(plain[BYTES:]), specials), pattern, folder.resolve().name)
     except (KeyError, TypeError, ValueError) as error:
         raise GqvaeError(f"{folder / FILE} is no export of gqvae ({error!r})") from error
@@ -107,8 +106,8 @@ def keys_of(tokenizer: BPETokenizer) -> dict[str, Any]:
         "tokenizer.ggml.add_space_prefix": False,
     }
     ids = tokenizer.special_ids
-    if END in ids:
-        keys |= {"tokenizer.ggml.bos_token_id": ids[END], "tokenizer.ggml.eos_token_id": ids[END]}
+    if END_OF_TEXT in ids:
+        keys |= {"tokenizer.ggml.bos_token_id": ids[END_OF_TEXT], "tokenizer.ggml.eos_token_id": ids[END_OF_TEXT]}
     if PAD in ids:
         keys["tokenizer.ggml.padding_token_id"] = ids[PAD]
     return keys

@@ -90,9 +90,13 @@ def build_huggingface(tokenizer: Tokenizer | BPETokenizer) -> HuggingFaceTokeniz
     """The same tokenizer as a `tokenizers` pipeline.
 
     Raises:
-        GqvaeError: a special token's name is also what the byte-level alphabet calls some other token.
+        GqvaeError: a special token's name is also what the byte-level alphabet calls some other token, or would be
+            decoded by it.
     """
     spelled = [spell(token) for token in tokenizer.vocabulary.plain_tokens]
+    misread = [name for name in tokenizer.vocabulary.specials if not name.isascii() and set(name) <= set(_ALPHABET)]
+    if misread:
+        raise GqvaeError(f"special tokens {misread} cannot be exported: there they stand for other bytes; use ASCII")
     clashes = set(tokenizer.vocabulary.specials) & set(spelled)
     if clashes:
         # Hugging Face would give the special token that token's id.
@@ -131,11 +135,17 @@ def byte_level_alphabet() -> list[str]:
 
 
 _ALPHABET = byte_level_alphabet()
+_BYTE_OF = {character: byte for byte, character in enumerate(_ALPHABET)}
 
 
 def spell(token: bytes) -> str:
     """A token in the byte-level alphabet."""
     return "".join([_ALPHABET[byte] for byte in token])
+
+
+def unspell(spelled: str) -> bytes:
+    """The token that is spelled so. Raises KeyError for a character that is not of the alphabet."""
+    return bytes(map(_BYTE_OF.__getitem__, spelled))
 
 
 def check_huggingface(proof: Proof, folder: Path) -> list[str]:

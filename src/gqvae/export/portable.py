@@ -19,8 +19,8 @@ from gqvae.export.choosing import Counts, choose, train_bpe
 from gqvae.export.huggingface import (
     NOTE,
     build_huggingface,
-    byte_level_alphabet,
     check_huggingface,
+    unspell,
     with_specials,
     write_huggingface,
 )  # fmt: skip
@@ -216,10 +216,9 @@ def _parsed(content: Mapping[str, Any], name: str) -> BPETokenizer:
         raise ValueError(f"its model is {content['model']['type']}")
     (regex,) = (step["pattern"]["Regex"] for step in content["pre_tokenizer"]["pretokenizers"] if "pattern" in step)
     pattern = {known: name for name, known in PATTERNS.items()}[regex]
-    byte_of = {character: byte for byte, character in enumerate(byte_level_alphabet())}
     specials = [token["content"] for token in content["added_tokens"]]
     tokens = sorted(content["model"]["vocab"], key=content["model"]["vocab"].__getitem__)
-    learned = [bytes(byte_of[character] for character in token) for token in tokens if token not in specials][BYTES:]
+    learned = [unspell(token) for token in tokens if token not in specials][BYTES:]
     tokenizer = BPETokenizer(Vocabulary(tuple(learned), tuple(specials)), pattern, name)
     written = json.loads(build_huggingface(tokenizer).to_str())
     found = {**content, "model": written["model"] | content["model"]}  # versions of tokenizers add what they leave out

@@ -37,17 +37,18 @@ class Batches:
         weights = torch.tensor(table.counts, dtype=torch.double) ** exponent
         self.lengths = list(groups)
         self.pieces = [as_tensor([table.pieces[i] for i in group]) for group in groups.values()]
-        self.weights = [weights[group] for group in groups.values()]
-        self.length_weights = torch.stack([w.sum() * n for n, w in zip(self.lengths, self.weights, strict=True)])
+        self.sums = [weights[group].sum() for group in groups.values()]
+        self.cumulative = [weights[group].cumsum(0) for group in groups.values()]
+        self.length_weights = torch.stack([n * total for n, total in zip(self.lengths, self.sums, strict=True)])
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """(B, T) with B * T about `batch_symbols`."""
         group = int(torch.multinomial(self.length_weights, 1, generator=generator))
         count = max(1, self.batch_symbols // self.lengths[group])
-        weights = self.weights[group]
         # inverse transform rather than multinomial, which takes at most 2 ** 24 categories
-        places = torch.rand(count, generator=generator, dtype=torch.double) * weights.sum()
-        return self.pieces[group][torch.searchsorted(weights.cumsum(0), places).clamp(max=len(weights) - 1)]
+        places = torch.rand(count, generator=generator, dtype=torch.double) * self.sums[group]
+        cumulative = self.cumulative[group]
+        return self.pieces[group][torch.searchsorted(cumulative, places).clamp(max=len(cumulative) - 1)]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.rate import miss
 from gqvae.learn.run import Run
 from gqvae.learn.scores import CHEAPER, FIRST, agreement, fit_scores, meeting, occurring, static_ids
-from gqvae.learn.segmenter import Measures, Segmented, Segmenter
+from gqvae.learn.segmenter import Measures, NeuralSegmenter, Segmented
 from gqvae.selection import GIVEN, SINGLE_BYTES, best, choose, in_order_of_use
 from gqvae.terminal import say
 from gqvae.tokenizer import Tokenizer
@@ -49,7 +49,8 @@ def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | 
     of the training text: piece, count, ids) and report.json.
 
     Args:
-        vocab_size: exactly so many ids; default: what the run was trained for, or what its codes give.
+        vocab_size: exactly so many ids, or, with a target for the compression, at most; default: what the run was
+            trained for, or what its codes give.
         name: what reports call the tokenizer; default: the name of `out`.
     """
     name = checked_name(name or out.resolve().name)
@@ -111,7 +112,7 @@ def _vocabulary(run: Run, strings: Iterable[str]) -> Vocabulary:
     return Vocabulary(tuple(sorted(set(map(run.alphabet.text, strings)) - GIVEN)), SPECIALS)
 
 
-def _codebook_strings(segmenter: Segmenter, segmented: Sequence[Segmented], table: SymbolTable) -> Counter[str]:
+def _codebook_strings(segmenter: NeuralSegmenter, segmented: Sequence[Segmented], table: SymbolTable) -> Counter[str]:
     """Strings other than single bytes that codes stood for exactly, and how often: what occurs is possible."""
     found: Counter[str] = Counter()
     for piece, count, result in zip(table.pieces, table.counts.tolist(), segmented, strict=True):
@@ -133,7 +134,7 @@ def _codebook_report(all_strings: Sequence[str], used: Counter[str]) -> dict[str
     }
 
 
-def _measures(table: SymbolTable, segmented: Sequence[Segmented], segmenter: Segmenter) -> dict[str, float]:
+def _measures(table: SymbolTable, segmented: Sequence[Segmented], segmenter: NeuralSegmenter) -> dict[str, float]:
     measures = Measures.of(Sample.whole(table), segmented, segmenter.strings)
     return {
         "exact_codes": measures.exact_codes,

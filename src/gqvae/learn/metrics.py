@@ -13,7 +13,7 @@ from gqvae.files import replacing
 from gqvae.learn import health
 from gqvae.learn.data import Sample
 from gqvae.learn.objectives import Outcome
-from gqvae.learn.segmenter import Measures, Segmenter
+from gqvae.learn.segmenter import Measures, NeuralSegmenter
 from gqvae.learn.segments import open_lengths
 
 
@@ -37,7 +37,7 @@ def of_steps(window: Sequence[Outcome], longest: int) -> dict[str, Any]:
     }
 
 
-def of_segmentation(segmenter: Segmenter, sample: Sample) -> dict[str, Any]:
+def of_segmentation(segmenter: NeuralSegmenter, sample: Sample) -> dict[str, Any]:
     """What the network makes of held-out pretokens, weighted by occurrence, before any fallback."""
     segmented = segmenter.segment(sample.pieces)
     measures = Measures.of(sample, segmented, segmenter.strings)
@@ -70,24 +70,27 @@ def append(path: Path, row: dict[str, Any]) -> None:
         ) from error
 
 
-def forget_after(path: Path, step: int) -> None:
+def forget_after(path: Path, step: int) -> float:
     """Drop the rows of steps that will be taken again, and a last line that a kill cut short.
 
-    Raises GqvaeError for a line before the last that is no row of metrics.
+    Returns the seconds that the rest took. Raises GqvaeError for a line before the last that is no row of metrics.
     """
     if not path.exists():
-        return
-    kept = []
+        return 0.0
+    kept, seconds = [], 0.0
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
-            if json.loads(line)["step"] <= step:
+            row = json.loads(line)
+            if row["step"] <= step:
                 kept.append(line)
+                seconds = float(row["seconds"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number < len(lines):
                 raise GqvaeError(f"{path}:{number}: no row of metrics ({error}); delete the line to go on") from error
     with replacing(path) as temporary:
         temporary.write_bytes(b"".join(kept))
+    return seconds
 
 
 def _mean(values: list[Tensor]) -> float:

@@ -5,12 +5,13 @@ segmented once. The tokenizer that people run (`gqvae.tokenizer`) is the static 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from gqvae.learn.model import GQVAE
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Mode, Segmented
-from gqvae.memo import MEMO_ENTRIES
+from gqvae.memo import Memo
 from gqvae.patterns import split
 from gqvae.spelling import spell
 from gqvae.tokenizer import load
@@ -32,7 +33,7 @@ class NeuralTokenizer:
         self._known = {token.decode("latin-1") for token in vocabulary.learned}
         self._longest = max(map(len, vocabulary.plain_tokens))
         self.segmenter = run.segmenter(mode, model, vocabulary)
-        self._memo: dict[str, tuple[int, ...]] = {}
+        self._memo = Memo(self.ids)
 
     @classmethod
     def load(cls, run: Path, tokenizer: Path, mode: Mode = "viterbi") -> "NeuralTokenizer":
@@ -46,11 +47,7 @@ class NeuralTokenizer:
         pieces = [
             part for piece in split(text, settings.pattern) for part in self.alphabet.read(piece, settings.window)
         ]
-        new = list(dict.fromkeys(piece for piece in pieces if piece not in self._memo))
-        if len(self._memo) + len(new) > MEMO_ENTRIES:
-            self._memo, new = {}, list(dict.fromkeys(pieces))
-        self._memo.update(zip(new, self.ids(new), strict=True))
-        return [id_ for piece in pieces for id_ in self._memo[piece]]
+        return list(chain.from_iterable(self._memo.values_of(pieces)))
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.vocabulary.tokens[id_] for id_ in ids)

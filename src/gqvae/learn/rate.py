@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gqvae.config import Config
 from gqvae.learn.data import Sample
-from gqvae.learn.segmenter import Segmenter
+from gqvae.learn.segmenter import NeuralSegmenter
 from gqvae.learn.segments import best_total
 from gqvae.needs import UNSPELLED
 from gqvae.spelling import spell
@@ -42,7 +42,7 @@ class Curve:
     """
 
     @torch.no_grad()
-    def __init__(self, segmenter: Segmenter, sample: Sample) -> None:
+    def __init__(self, segmenter: NeuralSegmenter, sample: Sample) -> None:
         self.bytes = sample.bytes
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []  # weights (B,), scores and tokens of spans (B, T, K)
         weights = torch.tensor(sample.weights, dtype=torch.float32)

@@ -28,7 +28,7 @@ from gqvae.learn.alphabet import WHOLE, Alphabet, SymbolTable
 from gqvae.learn.checkpoint import load_model
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
-from gqvae.learn.segmenter import Mode, Segmenter
+from gqvae.learn.segmenter import Mode, NeuralSegmenter
 from gqvae.pretokens import Counting, PretokenTable
 from gqvae.selection import SINGLE_BYTES
 from gqvae.terminal import progress, say
@@ -36,7 +36,7 @@ from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
 
 HELD_OUT_BYTES = 64_000_000
-"""Held-out text kept for measuring; documents past it stay out of training all the same."""
+"""Held-out text kept for measuring, about; documents past it stay out of training all the same."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Run:
 
     def segmenter(
         self, mode: Mode, model: GQVAE, vocabulary: Vocabulary | None = None, weight: float | None = None
-    ) -> Segmenter:
+    ) -> NeuralSegmenter:
         """`model` as a segmenter with this run's settings.
 
         Args:
@@ -195,7 +195,7 @@ class Run:
         """
         allowed = None if vocabulary is None else lambda string: self.alphabet.text(string) in vocabulary.id_of
         final = self.config.objective.reconstruction[1]
-        return Segmenter(
+        return NeuralSegmenter(
             model, mode=mode, price=model.price.item(), weight=final if weight is None else weight,
             candidates=self.config.quantizer.candidates, allowed=allowed,
         )  # fmt: skip

@@ -118,8 +118,8 @@ def meeting(
 def occurring(
     vocabulary: Vocabulary, scores: Sequence[float], ids: Ids
 ) -> tuple[Vocabulary, list[tuple[int, ...]]]:  # fmt: skip
-    """Without the learned strings that lose to shorter ones that spell them, as a shift of all scores makes some, and
-    no text would give; in `ids` those shorter ones take their place."""
+    """Without the learned strings that no text gives, since shorter ones that spell them score more (after a shift of
+    all scores there are some); in `ids` the shorter ones take their place."""
     spelled = static_ids(vocabulary, scores, vocabulary.plain_tokens)
     learned = (token for token in vocabulary.learned if len(spelled[vocabulary.id_of[token]]) == 1)
     kept = Vocabulary(tuple(learned), vocabulary.specials)

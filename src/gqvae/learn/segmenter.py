@@ -39,7 +39,7 @@ class Segmented:
         return [piece[start:end] for start, end in zip([0, *self.ends], self.ends, strict=False)]
 
 
-class Segmenter:
+class NeuralSegmenter:
     """A trained model, frozen, and its codebook, decoded once.
 
     Args:

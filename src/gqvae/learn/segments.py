@@ -86,7 +86,8 @@ def log_partition(scores: Tensor) -> Tensor:
 
 
 def span_posterior(scores: Tensor) -> Tensor:
-    """(B, T, K): probability of each span under the distribution over segmentations; spans that tile sum to T bytes."""
+    """(B, T, K): probability of each span under the distribution over segmentations. Their expected lengths add up to
+    T."""
     with torch.enable_grad():
         free = scores.detach().requires_grad_()
         (posterior,) = torch.autograd.grad(log_partition(free).sum(), free)

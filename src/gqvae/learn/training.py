@@ -26,7 +26,7 @@ from gqvae.learn.quantizers import registry
 from gqvae.learn.quantizers.reservoir import Reservoir
 from gqvae.learn.revival import exchange, read
 from gqvae.learn.run import Run
-from gqvae.learn.segmenter import Segmenter
+from gqvae.learn.segmenter import NeuralSegmenter
 from gqvae.learn.stacked import prepare_base
 from gqvae.learn.team import Team
 from gqvae.pretokens import Counting
@@ -71,7 +71,7 @@ def fit(run: Run, team: Team) -> None:
     if run.checkpoint.exists():
         checkpoint.restore(run.checkpoint, trainer.state)
     if team.first:
-        metrics.forget_after(run.metrics, trainer.state.step)
+        trainer.started -= metrics.forget_after(run.metrics, trainer.state.step)
     trainer.fit()
 
 
@@ -219,15 +219,15 @@ class Trainer:
 
     def _move_price(self) -> None:
         """With a target, twice a round of moves and at the end: towards the price at which the network meets it."""
-        step, steps = self.state.step, self.config.training.steps
+        step, last = self.state.step, self.config.training.steps
         since = step - self.config.quantizer.warmup_steps
         every = max(1, self.config.quantizer.revive_every // 2)
         target = self.config.objective.target_bytes_per_token
-        if target is None or since < 0 or (since % every and step < steps):
+        if target is None or since < 0 or (since % every and step < last):
             return
         curve = rate.Curve(self._segmenter(), self.measured)
         wanted = curve.price_for(target, rate.highest_price(self.config, step))
-        if step < steps:
+        if step < last:
             self.model.price.lerp_(torch.full_like(self.model.price, wanted), rate.SHARE)
             return
         self.model.price.fill_(wanted)
@@ -249,7 +249,7 @@ class Trainer:
         latents = self.reservoir.draw(len(rows), self.state.generator)
         self.model.quantizer.replace(rows[: len(latents)].to(latents.device), latents)
 
-    def _segmenter(self) -> Segmenter:
+    def _segmenter(self) -> NeuralSegmenter:
         """The model as it stands, at the present weight of reconstruction but no less than half the final one: at the
         low weights of the start, inexact spans would pass for good ones."""
         weight = max(weight_at(self.config, self.state.step), self.config.objective.reconstruction[1] / 2)

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from gqvae import machine
 from gqvae.documents import Document
+from gqvae.errors import GqvaeError
+from gqvae.files import telling
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
@@ -38,13 +40,11 @@ class Counting:
         side by side in them).
     memory: bytes, about, for what is counted; more distinct pretokens wait on disk. None: as `Tally` does.
     map: counts the batches in the place of threads, for example on other machines.
-    progress: called with the bytes of each batch of about a MiB, when the next one is read.
     """
 
     workers: int | None = None
     memory: int | None = None
     map: CountingMap | None = None
-    progress: Callable[[int], None] | None = None
 
     def table(self, documents: Iterable[Document], pattern: str, window: int) -> PretokenTable:
         """Count the pretokens of all documents, those longer than `window` bytes cut by `cut`.
@@ -62,7 +62,10 @@ class Counting:
         What waits on disk does so beside `path`.
         """
         machine.spare_addresses()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise GqvaeError(f"{path} is a folder: name a file")
+        with telling(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with Tally(self.memory, path.parent) as tally:
             provenance = self._count(documents, tally, pattern, window)
             return write_table(path, tally.rows(), pattern, window, provenance)
@@ -73,15 +76,9 @@ class Counting:
         cut(b"", window)  # an unknown pattern or a bad window is told here, not by a thread
         corpus = Batches(documents, pattern)
         counted = self.map or partial(map_in_threads, workers=self.workers or machine.workers(_THREAD))
-        for found in counted(partial(count_pieces, pattern=pattern, window=window), self._watched(corpus)):
+        for found in counted(partial(count_pieces, pattern=pattern, window=window), corpus):
             tally.add(found)
         return corpus.provenance()
-
-    def _watched(self, batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
-        for batch in batches:
-            yield batch
-            if self.progress:
-                self.progress(sum(len(block) for block in batch))
 
 
 def count_pretokens(documents: Iterable[Document], *, pattern: str, window: int, **how: Any) -> PretokenTable:

@@ -50,11 +50,6 @@ class PretokenTable:
         return cls(pieces, numpy.concatenate(counts), pattern, window, provenance)
 
     @property
-    def total_count(self) -> int:
-        """Pretokens in the corpus."""
-        return sum(self.counts.tolist())
-
-    @property
     def total_bytes(self) -> int:
         """Bytes in the corpus."""
         return sum(len(piece) * count for piece, count in zip(self.pieces, self.counts.tolist(), strict=True))

@@ -8,7 +8,7 @@ from gqvae.evaluation.fixed import FixedLengthTokenizer
 from gqvae.evaluation.intrinsic import measure, read_parallel, relative_speed
 from gqvae.evaluation.metrics import TokenizerLike
 from gqvae.evaluation.peers import bpe_of_compression, train_peer
-from gqvae.evaluation.trained import SMALLEST
+from gqvae.evaluation.trained import SMALLEST_PEER
 from gqvae.files import read_json
 from gqvae.learn.distill import distill
 from gqvae.presets import preset
@@ -55,7 +55,9 @@ def _superword(cell: Contender, space: Workspace) -> TokenizerLike:
 def _fixed(cell: Contender, space: Workspace) -> TokenizerLike:
     assert cell.span is not None
     pieces = count_pretokens(space.training(), pattern=PATTERN, window=cell.span).pieces
-    possible = SMALLEST + sum(len(piece) > 1 for piece in pieces)  # of two bytes, a text may have fewer than asked for
+    possible = SMALLEST_PEER + sum(
+        len(piece) > 1 for piece in pieces
+    )  # of two bytes, a text may have fewer than asked for
     chosen = [f"vocab_size={min(cell.ids, possible)}", f"training.steps={space.settings().fixed_steps}"]
     chosen += [f"pretokens.window={cell.span}", f"model.longest_token={cell.span}"]
     return FixedLengthTokenizer(load(_distilled(cell, space, "tiny", chosen)), cell.span)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gqvae.evaluation.trained import SMALLEST
+from gqvae.evaluation.trained import SMALLEST_PEER
 from gqvae.reproduce.settings import ReproduceSettings
 
 GQVAE, SUPERWORD, FIXED, BPE, BYTES = "GQ-VAE", "GQ-VAE, superword", "fixed-length VQ-VAE", "BPE", "bytes"
@@ -85,7 +85,7 @@ def plan_contenders(settings: ReproduceSettings) -> list[Contender]:
     found.append(Contender(key=MATCHED, family=BPE, label=label, role="matched", ids=ids, needs=(f"gqvae-{ids}",)))
     peers = dict(PEERS) if settings.superword else {key: name for key, name in PEERS.items() if key != "superbpe"}
     found += [_sized(key, name, ids, ids) for key, name in peers.items()]
-    found.append(Contender(key="bytes", family=BYTES, label="bytes", role="main", ids=SMALLEST))
+    found.append(Contender(key="bytes", family=BYTES, label="bytes", role="main", ids=SMALLEST_PEER))
     return sorted(found, key=lambda contender: bool(contender.needs))
 
 

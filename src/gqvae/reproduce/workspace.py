@@ -130,10 +130,12 @@ def _documents(path: Path) -> list[str]:
 
 
 def _first(documents: Iterable[str], most: int | None) -> Iterable[str]:
-    """The documents, up to `most` bytes."""
+    """The documents, up to `most` bytes. Raises GqvaeError if the first has more."""
     size = 0
-    for document in documents:
+    for number, document in enumerate(documents):
         size += len(document.encode())
         if most is not None and size > most:
+            if not number:
+                raise GqvaeError(f"the first document has {size} bytes: set most_bytes, which is {most}, higher")
             return
         yield document

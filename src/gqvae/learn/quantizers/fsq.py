@@ -77,8 +77,8 @@ class FiniteScalarQuantizer(EuclideanQuantizer):
 def levels_for(size: int) -> tuple[int, ...]:
     """Of the grids with `size` codes or a few more, the one of most dimensions, then of fewest codes.
 
-    >>> levels_for(200), levels_for(1000), levels_for(50_000), levels_for(2)
-    ((3, 3, 3, 3, 3), (3, 3, 3, 3, 3, 5), (3, 3, 3, 3, 3, 3, 3, 3, 3, 3), (2,))
+    >>> levels_for(200), levels_for(1000), levels_for(50_000), levels_for(3), levels_for(2)
+    ((3, 3, 3, 3, 3), (3, 3, 3, 3, 3, 5), (3, 3, 3, 3, 3, 3, 3, 3, 3, 3), (3,), (2,))
     """
     if size < LEVELS[0]:
         return (max(2, size),)
