@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gqvae.corpus import Corpus
+from gqvae.documents import LongDocument
 from gqvae.errors import GqvaeError
 
 
@@ -24,6 +25,14 @@ def test_long_documents_are_the_same_documents(data: bytes, tmp_path: Path, monk
             patch.setattr(f"gqvae.{name}", value)
         assert read(path) == whole
         assert read(path, separator=None) == ([data.decode()] if data else [])
+
+
+def test_the_length_of_a_long_document_is_its_bytes() -> None:
+    document = LongDocument()
+    for part in ("é", "日本"):
+        document.append(part.encode())
+    assert len(document) == 8
+    assert "".join(document) == "é日本"
 
 
 def test_bytes_that_are_not_utf8_are_found_in_a_long_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,20 @@ def test_the_names_in_a_folder_are_on_the_disk_before_its_own(tmp_path: Path, mo
     assert done == [str(folder / "b"), str(folder), "rename", str(tmp_path)]
 
 
+def test_file_systems_that_cannot_sync_are_borne_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (errno.EINVAL, errno.EIO):
+
+        def fails(_: int, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", fails)
+        if number == errno.EINVAL:
+            files.sync(tmp_path)
+        else:
+            with pytest.raises(OSError, match="error"):
+                files.sync(tmp_path)
+
+
 def test_links_and_folders_of_others_are_not_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -138,6 +138,7 @@ def test_a_training_text_that_nothing_reads_is_told(tok: str, text_file: str) ->
 def test_verify(tok: str, text_file: str, tmp_path: Path) -> None:
     result = call("verify", tok, "--corpus", text_file)
     assert result.status == 0
+    assert result.out.startswith(f"{tok}:\n  ok ".encode())
     assert b"lossless: true" in result.out
     assert b"FAILED" not in result.out
 

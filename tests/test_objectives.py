@@ -199,6 +199,8 @@ def test_the_gates_objective_is_the_papers(quantizer: str, quantized: bool, targ
     else:
         vectors, distances = model.quantizer.continuous(latents), torch.zeros(())
     assert outcome.loss.item() == pytest.approx(gates_loss(model, config.objective, distances, vectors), rel=1e-4)
+    gates = model.gate(vectors).sigmoid()
+    assert outcome.soft_tokens.item() == pytest.approx((gates[:, :-1].sum() / B + 1).item(), rel=1e-4)
 
 
 # Both

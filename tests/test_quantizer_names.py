@@ -33,11 +33,11 @@ def test_the_command_lists_them_without_further_ado(capsys: pytest.CaptureFixtur
 
 
 def test_options_take_their_types_and_survive_json() -> None:
-    config = TINY.override(["quantizer.name=fsq", "quantizer.options.levels=8,6,5"])
+    config = TINY.override(["quantizer.name=fsq", "quantizer.options.levels=8,6,2"])
     again = Config.from_dict(config.to_dict())
     assert again == config
-    assert registry.options_of(again.quantizer).levels == (8, 6, 5)
-    assert config.difference(TINY.override(["quantizer.name=fsq"])) == "quantizer.options.levels: 8,6,5, not not set"
+    assert registry.options_of(again.quantizer).levels == (8, 6, 2)
+    assert config.difference(TINY.override(["quantizer.name=fsq"])) == "quantizer.options.levels: 8,6,2, not not set"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,7 @@ def test_options_take_their_types_and_survive_json() -> None:
         ([*GATES, "quantizer.commitment=1", *DIVEQ], r"quantizer\.commitment .* with gradient and its options"),
         ([*GATES, "quantizer.options.legacy=true", *DIVEQ], "legacy is of no effect with path=diveq"),
         ([*GATES, "quantizer.options.variance=1", DIVEQ[0]], "variance is of no effect without path=diveq"),
+        ([*GATES, "quantizer.options.variance=-1", *DIVEQ], "variance must not be negative"),
         (["quantizer.name=product", "quantizer.options.groups=5"], "multiple of its groups"),
         (["quantizer.name=fsq", "quantizer.options.levels=3,3"], "make 9 codes, fewer than 104"),
         (["vocab_size=300000"], "299,744 codes; there may be 262,144"),

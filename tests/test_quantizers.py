@@ -64,6 +64,7 @@ def test_the_loss_is_the_papers(name: str) -> None:
     apart = distances(quantizer, quantizer.project(z)).gather(1, snapped.indices[:, None])[:, 0]
     expected = {"gradient": 1.25 * apart / D, "cosine": 1.25 * apart, "ema": 0.25 * apart}[name]
     assert_close(snapped.loss, expected)
+    assert_close(snapped.distances, {"gradient": apart / D, "cosine": expected, "ema": expected}[name])
 
 
 @every

@@ -44,6 +44,9 @@ def test_a_row_of_metrics_says_what_the_figure_draws(trained: Run) -> None:
         assert row["tokens_per_pretoken_soft"] >= 1
         assert row["tokens_per_pretoken_hard"] >= 1
         assert row["price"] == TINY.objective.price
+        last = row["step"] - 1
+        assert row["reconstruction_weight"] == weight_at(TINY, last)
+        assert row["learning_rate"] == TINY.training.learning_rate * learning_rate_at(TINY, last)
 
 
 def test_schedules() -> None:
