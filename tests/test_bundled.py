@@ -74,9 +74,10 @@ def test_a_bundled_tokenizer_says_where_it_comes_from_and_has_a_recipe(name: str
 
 def test_a_tokenizer_of_ones_own_goes_before_a_bundled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    name = gqvae.bundled()[0]
+    name = gqvae.bundled_names()[0]
     Path(name).mkdir()
     assert gqvae.load(name).vocab_size > 1000  # the folder holds no tokenizer
+    assert set(gqvae.bundled_names()) == set(NAMES)
     toy().save(name)
     assert gqvae.load(name).name == "toy"
 

@@ -83,6 +83,7 @@ def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.
 
 def test_help_names_every_verb() -> None:
     text = call("--help").out.decode()
+    assert call("encode", "-h").out == call("encode", "--help").out
     for verb in ("train", "distill", "encode", "decode", "evaluate", "export", "verify", "show", "demo"):
         assert f"  {verb}" in text
     assert call("--version").out.startswith(b"gqvae ")
@@ -120,6 +121,10 @@ def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Pa
     assert result.status == 0
     sizes = {"7": 7, "2K": 2_000, "3kb": 3_000, "1.5M": 1_500_000, "0.5 GB": 500_000_000, "2TB": 2_000_000_000_000}
     assert {size: size_in_bytes(size) for size in sizes} == sizes
+    for out, message in ((tmp_path, "is a folder: name a file"), (Path(text_file) / "a", "a: File exists")):
+        refused = call("count", text_file, "--out", str(out))
+        assert refused.status == 1
+        assert message in refused.err
     for size in ("much", "0", "-1GB", "1 XB"):
         refused = call("count", text_file, "--out", str(out), "--memory", size)
         assert refused.status == 1

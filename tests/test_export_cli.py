@@ -116,12 +116,13 @@ def test_a_token_within_a_character_is_reachable() -> None:
 def test_a_name_means_the_same_as_elsewhere(
     tok: str, text_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundled tokenizer, though a folder here is called so."""
+    """The tokenizer here, though a bundled one is called so."""
     portable = ("--format", "portable", "--train-corpus", text_file, "--keep", "0.5", "--merges-only")
     assert export(tok, tmp_path / "tinystories-1024", *portable).status == 0
     monkeypatch.chdir(tmp_path)
     assert export("tinystories-1024", tmp_path / "hf").status == 0
-    assert json.loads((tmp_path / "hf" / "tokenizer.json").read_text())["model"]["type"] == "Unigram"
+    assert json.loads((tmp_path / "hf" / "tokenizer.json").read_text())["model"]["type"] == "BPE"
+    assert call("encode", "tinystories-1024", stdin=b"words").status == 1
 
 
 def test_the_export_of_a_portable_export_is_proven_again(tok: str, text_file: str, tmp_path: Path) -> None:

@@ -163,6 +163,23 @@ def test_verify_an_export(tok: str, tmp_path: Path) -> None:
     assert call("verify", tok, "--export", folder).status == 1
 
 
+@pytest.mark.parametrize("option", ["--field=body", "--on-error=skip", "--separator=x"])
+def test_how_to_read_a_text_that_is_not_given_is_refused(tok: str, tmp_path: Path, option: str) -> None:
+    for verb in (["verify", tok], ["export", tok, "--out", str(tmp_path / "hf")]):
+        result = call(*verb, option)
+        assert result.status == 2
+        assert "how to read a text, and none is given" in result.err
+
+
+def test_bad_documents_to_choose_from_are_reported(tok: str, text_file: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": 3}\n')
+    texts = ["--train-corpus", text_file, "--train-corpus", str(tmp_path / "a.jsonl"), "--on-error", "skip"]
+    portable = ["export", tok, "--out", str(tmp_path / "out"), "--format", "portable", "--keep", "0.3", "--merges-only"]
+    result = call(*portable, *texts)
+    assert result.status == 0, result.err
+    assert "skipped 1" in result.err
+
+
 def test_text_to_prove_on_may_lie_in_another_field(tok: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"body": "words"}\n{"body": 3}\n')
     for verb in (["verify", tok], ["export", tok, "--out", str(tmp_path / "hf")]):

@@ -186,7 +186,6 @@ def test_few_items_are_read_ahead() -> None:
         assert 200 - length_hint(numbers) - given <= 4 * 2 + 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def squares(count: int) -> list[int]:
     return list(map_in_processes(square, range(count), workers=2))
 
@@ -197,6 +196,7 @@ def test_a_process_that_may_have_no_children_does_it_all() -> None:
         assert pool.apply(squares, (5,)) == [0, 1, 4, 9, 16]
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_worker_is_told() -> None:
     with pytest.raises(GqvaeError, match="worker process died"):
         list(map_in_processes(dies_elsewhere, range(1000), 2))

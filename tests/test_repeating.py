@@ -75,10 +75,18 @@ def test_a_resumed_run_ends_as_if_it_had_never_stopped(
         interrupt_at(27, patch)
         with pytest.raises(KeyboardInterrupt):
             resume(tmp_path / "parts")
+    pretend_an_hour(tmp_path / "parts" / "metrics.jsonl")
     parts = resume(tmp_path / "parts", config)
     assert_same_state(parts, whole)
     assert [row["step"] for row in metrics(parts)] == [row["step"] for row in metrics(whole)]
     assert metrics(parts)[-1] == metrics(whole)[-1]
+    assert json.loads(parts.metrics.read_text().splitlines()[-1])["seconds"] >= 3600
+
+
+def pretend_an_hour(path: Path) -> None:
+    """What was trained so far took an hour."""
+    rows = map(json.loads, path.read_text().splitlines())
+    path.write_text("".join(json.dumps(row | {"seconds": 3600.0}) + "\n" for row in rows))
 
 
 def test_a_killed_run_gives_the_same_tokenizer(

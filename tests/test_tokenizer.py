@@ -16,7 +16,6 @@ from toys import TEXT, toy
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.errors import GqvaeError
 from gqvae.files import digest
-from gqvae.offsets import character_offsets
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
@@ -211,20 +210,13 @@ def test_ids_of_tensors_and_arrays_decode() -> None:
         assert SPECIAL.decode(kind(ids)) == TEXT
 
 
-def test_character_offsets_widen_to_whole_characters() -> None:
-    assert character_offsets("aé世b", [(0, 1), (1, 2), (2, 3), (3, 6), (4, 7)]) == [
-        (0, 1),
-        (1, 2),
-        (1, 2),
-        (2, 3),
-        (2, 4),
-    ]
-
-
 def test_decode_refuses_unknown_ids() -> None:
-    for ids in ([SPECIAL.vocab_size], [-1], ["a"], [[1]], [None]):
+    for ids in ([SPECIAL.vocab_size], [-1], ["a"], [None]):
         with pytest.raises(GqvaeError, match=r"is no id of toy"):
             SPECIAL.decode(ids)  # type: ignore[arg-type]
+    for several in ([[1]], 1, numpy.array(1), numpy.array([[1], [2]])):
+        with pytest.raises(GqvaeError, match="give one list of them"):
+            SPECIAL.decode(several)  # type: ignore[arg-type]
 
 
 def test_decode_of_half_a_character() -> None:

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gqvae.errors import GqvaeError as GqvaeError
     from gqvae.tokenizer import Tokenizer as Tokenizer
-    from gqvae.tokenizer import bundled as bundled
+    from gqvae.tokenizer import bundled_names as bundled_names
     from gqvae.tokenizer import load as load
     from gqvae.vocabulary import Vocabulary as Vocabulary
 
 __version__ = "0.1.0"
-__all__ = ["GqvaeError", "Tokenizer", "Vocabulary", "__version__", "bundled", "load"]
+__all__ = ["GqvaeError", "Tokenizer", "Vocabulary", "__version__", "bundled_names", "load"]
 
 # Public name -> its module, imported when the name is first asked for: `import gqvae` stays instant.
 _HOME = {
     "GqvaeError": "gqvae.errors",
     "Tokenizer": "gqvae.tokenizer",
     "Vocabulary": "gqvae.vocabulary",
-    "bundled": "gqvae.tokenizer",
+    "bundled_names": "gqvae.tokenizer",
     "load": "gqvae.tokenizer",
 }
 

@@ -21,9 +21,8 @@ from gqvae.documents import Document, blocks
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
 from gqvae.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
-from gqvae.vocabulary import END_OF_TEXT
 
-DEFAULT_SEPARATOR = END_OF_TEXT
+DEFAULT_SEPARATOR = "<|endoftext|>"
 """The usual document separator in plain text, on a line of its own."""
 
 _KNOWN = "known suffixes: " + " ".join(SUFFIXES)
@@ -42,6 +41,8 @@ class SkipReport:
             self.examples.append(reason)
 
     def __str__(self) -> str:
+        if not self.count:
+            return "nothing skipped"
         more = f" (and {self.count - len(self.examples)} more)" if self.count > len(self.examples) else ""
         return f"skipped {self.count}: " + "; ".join(self.examples) + more
 

@@ -44,10 +44,13 @@ class Memo(dict[str, Value]):
     """A bounded memo of `compute`, which takes distinct strings, many at once, and gives a value for each.
 
     Emptied when full, which costs little as common keys return at once. Several threads may use it.
+
+    Args:
+        longest: characters of a key that is remembered, at most. Default: MEMO_KEY.
     """
 
-    def __init__(self, compute: Callable[[list[str]], Iterable[Value]]) -> None:
-        self._compute = compute
+    def __init__(self, compute: Callable[[list[str]], Iterable[Value]], longest: int | None = None) -> None:
+        self._compute, self._longest = compute, longest or MEMO_KEY
         self.news: News[str, Value] = News()
         """What it computes and keeps."""
 
@@ -73,8 +76,8 @@ class Memo(dict[str, Value]):
         return known
 
     def _keep(self, new: dict[str, Value]) -> None:
-        if max(map(len, new), default=0) > MEMO_KEY or len(new) > MEMO_ENTRIES:
-            short = ((key, value) for key, value in new.items() if len(key) <= MEMO_KEY)
+        if max(map(len, new), default=0) > self._longest or len(new) > MEMO_ENTRIES:
+            short = ((key, value) for key, value in new.items() if len(key) <= self._longest)
             new = dict(islice(short, MEMO_ENTRIES))
         self._make_room(len(new))
         self.update(new)

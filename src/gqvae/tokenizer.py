@@ -15,7 +15,7 @@ Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation o
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,6 @@ from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
 from gqvae.errors import GqvaeError
 from gqvae.grouped import encode_in_processes
-from gqvae.offsets import character_offsets
 from gqvae.packed import pack, unpack, unpack_each
 from gqvae.patterns import compiled_pattern
 from gqvae.segmentation import Segmenter
@@ -159,11 +158,14 @@ class Tokenizer:
         Of a str they count characters; tokens that share a character overlap, as in Hugging Face's tokenizers.
         """
         ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
-        ends = list(accumulate(len(self._bytes_of[index]) for index in ids))
-        spans: Iterable[tuple[int, int]] = zip([0, *ends], ends, strict=False)
-        if isinstance(text, str):
-            spans = character_offsets(text, spans)
-        return [(index, start, end) for index, (start, end) in zip(ids, spans, strict=True)]
+        sizes = _characters if isinstance(text, str) else _bytes
+        size_of = {index: sizes(self._bytes_of[index]) for index in set(ids)}
+        spans, end = [], 0
+        for index in ids:
+            shared, size = size_of[index]
+            start, end = end - shared, end + size
+            spans.append((index, start, end))
+        return spans
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
@@ -180,8 +182,10 @@ class Tokenizer:
         numbers = ids.tolist() if hasattr(ids, "tolist") else ids  # of a tensor, which is made of tensors
         try:
             return b"".join(map(self._bytes_of.__getitem__, numbers))
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise GqvaeError(f"{error} is no id of {self.name}: ids are 0 to {self.vocab_size - 1}") from error
+        except TypeError as error:
+            raise GqvaeError(f"no ids ({error}): give one list of them; `decode_batch` takes several") from error
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """`decode_bytes` as text. Ids may end within a character: `errors` is that of `bytes.decode`."""
@@ -270,6 +274,16 @@ class Tokenizer:
         return b"".join(ways[index % 2](part) for index, part in enumerate(special_pattern(allowed).split(text)))
 
 
+def _bytes(token: bytes) -> tuple[int, int]:
+    return 0, len(token)
+
+
+def _characters(token: bytes) -> tuple[int, int]:
+    """Whether it begins within a character, and how many begin in it."""
+    begun = sum(byte & 0xC0 != 0x80 for byte in token)
+    return int(token[0] & 0xC0 == 0x80), begun
+
+
 class Found:
     """What a tokenizer finds out, for its copies in other processes (a `gqvae.parallel.Learner`)."""
 
@@ -297,15 +311,16 @@ def load(name: str | Path) -> Tokenizer:
 
 def folder_of(name: str | Path) -> Path:
     """Where the tokenizer that `name` means lies. Raises GqvaeError as `load` does."""
-    folder, names = Path(name), bundled()
-    if str(name) in names and not (folder / artifact.FILE_NAME).exists():
+    folder, names = Path(name), bundled_names()
+    here = folder.is_file() or any((folder / file).exists() for file in (artifact.FILE_NAME, "tokenizer.json"))
+    if str(name) in names and not here:
         return _BUNDLED / name
     if not folder.exists():
         raise GqvaeError(f"no folder and no bundled tokenizer {str(name)!r}; bundled: {', '.join(names) or 'none'}")
     return folder
 
 
-def bundled() -> list[str]:
+def bundled_names() -> list[str]:
     """The names of the tokenizers that come with the package."""
     return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{artifact.FILE_NAME}"))
 

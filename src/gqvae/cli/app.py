@@ -103,6 +103,13 @@ def given(context: typer.Context, besides: Collection[str]) -> list[str]:
     return [parameter.opts[0] for parameter, source in pairs if source and source.name == "COMMANDLINE"]
 
 
+def check_options_of_text(context: typer.Context, *texts: Sequence[str] | None) -> None:
+    """Refuse options that say how to read a text where none is given."""
+    options = [option for option in given(context, besides=()) if option in ("--separator", "--field", "--on-error")]
+    if options and not any(texts):
+        raise typer.BadParameter(f"{options[0]} says how to read a text, and none is given")
+
+
 def corpus_of(
     inputs: Iterable[str], separator: str | None, field: str = "text", on_error: OnError = OnError.fail
 ) -> "Corpus":

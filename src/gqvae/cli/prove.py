@@ -13,6 +13,7 @@ from gqvae.cli.app import (
     OnError,
     Out,
     SeparatorLine,
+    check_options_of_text,
     corpus_of,
     print_json,
     read_once,
@@ -37,6 +38,7 @@ class Format(StrEnum):
 
 
 def export(
+    context: typer.Context,
     tokenizer: Annotated[
         str, typer.Argument(metavar="TOK", help="A tokenizer's folder, a bundled name, or a portable export.")
     ],
@@ -91,6 +93,7 @@ def export(
         padding_side=padding_side,
         model_max_length=model_max_length,
     )
+    check_options_of_text(context, corpus, train_corpus)
     if out.exists() and out.samefile(folder_of(tokenizer)):
         raise GqvaeError(f"{out} is what is to be exported, and would be replaced: give another folder")
     _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
@@ -173,6 +176,7 @@ def _counts(name: str, pattern: str, text: "Corpus | None") -> "Counter[bytes]":
 
 
 def verify(
+    context: typer.Context,
     tokenizers: Annotated[list[str], typer.Argument(metavar="TOK", help="Folders or bundled names.")],
     corpus: Annotated[
         list[str] | None,
@@ -196,6 +200,7 @@ def verify(
 
     if exports and len(tokenizers) > 1:
         raise typer.BadParameter("--export is an export of one TOK: name that alone")
+    check_options_of_text(context, corpus)
     read_once((corpus or []) * (len(tokenizers) + len(exports or [])))
     reports = []
     text = corpus_of(corpus, separator, field, on_error) if corpus else None

@@ -33,7 +33,7 @@ class NeuralTokenizer:
         self._known = {token.decode("latin-1") for token in vocabulary.learned}
         self._longest = max(map(len, vocabulary.plain_tokens))
         self.segmenter = run.segmenter(mode, model, vocabulary)
-        self._memo = Memo(self.ids)
+        self._memo = Memo(self.ids, longest=self.pretokens.window)
 
     @classmethod
     def load(cls, run: Path, tokenizer: Path, mode: Mode = "viterbi") -> "NeuralTokenizer":

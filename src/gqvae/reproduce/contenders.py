@@ -55,9 +55,8 @@ def _superword(cell: Contender, space: Workspace) -> TokenizerLike:
 def _fixed(cell: Contender, space: Workspace) -> TokenizerLike:
     assert cell.span is not None
     pieces = count_pretokens(space.training(), pattern=PATTERN, window=cell.span).pieces
-    possible = SMALLEST_PEER + sum(
-        len(piece) > 1 for piece in pieces
-    )  # of two bytes, a text may have fewer than asked for
+    # of two bytes, a text may have fewer than asked for
+    possible = SMALLEST_PEER + sum(len(piece) > 1 for piece in pieces)
     chosen = [f"vocab_size={min(cell.ids, possible)}", f"training.steps={space.settings().fixed_steps}"]
     chosen += [f"pretokens.window={cell.span}", f"model.longest_token={cell.span}"]
     return FixedLengthTokenizer(load(_distilled(cell, space, "tiny", chosen)), cell.span)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gqvae.config import QuantizerConfig
+from gqvae.config import Config, QuantizerConfig
 from gqvae.errors import GqvaeError
 from gqvae.learn.quantizers.base import Quantized
 from gqvae.learn.quantizers.euclidean import EuclideanQuantizer
@@ -28,10 +28,6 @@ class GradientOptions:
     def __post_init__(self) -> None:
         one_of(self, "path", ("straight", "rotation", "diveq"))
         not_negative(self, "variance")
-        if self.path == "diveq" and self.legacy:
-            raise GqvaeError("legacy is of no effect with path=diveq, which has no terms to weigh")
-        if self.path != "diveq" and self.variance != type(self).variance:
-            raise GqvaeError("variance is of no effect without path=diveq")
 
 
 class GradientQuantizer(EuclideanQuantizer):
@@ -50,8 +46,16 @@ class GradientQuantizer(EuclideanQuantizer):
         self.options = options
 
     @classmethod
+    def check(cls, config: Config, options: GradientOptions) -> None:
+        super().check(config, options)
+        if options.path == "diveq" and options.legacy:
+            raise GqvaeError("quantizer.options.legacy is of no effect with path=diveq, which has no terms to weigh")
+        if options.path != "diveq" and options.variance != GradientOptions().variance:
+            raise GqvaeError("quantizer.options.variance is of no effect without path=diveq")
+
+    @classmethod
     def ignores(cls, options: GradientOptions) -> tuple[str, ...]:
-        return ("commitment",) if options.path == "diveq" else ()
+        return super().ignores(options) + (("commitment",) if options.path == "diveq" else ())
 
     def project(self, latents: Tensor) -> Tensor:
         return latents

@@ -44,7 +44,7 @@ class GumbelQuantizer(CosineQuantizer):
 
     @classmethod
     def ignores(cls, options: GumbelOptions) -> tuple[str, ...]:
-        return ("commitment",)
+        return (*super().ignores(options), "commitment")
 
     @property
     def temperature(self) -> float:

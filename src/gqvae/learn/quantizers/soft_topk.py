@@ -36,7 +36,7 @@ class SoftTopKQuantizer(CosineQuantizer):
 
     @classmethod
     def ignores(cls, options: SoftTopKOptions) -> tuple[str, ...]:
-        return ("start",)  # warm-up trains the codes
+        return (*super().ignores(options), "start")  # warm-up trains the codes
 
     def continuous(self, latents: Tensor) -> Tensor:
         left = 1 - self.step / max(1, self.warmup_steps)
