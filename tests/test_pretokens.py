@@ -198,6 +198,11 @@ def test_damaged_tables_are_refused(tmp_path: Path) -> None:
         dataclasses.replace(table, **change).save(path)
         with pytest.raises(GqvaeError, match=r"pretokens\.parquet is not a pretoken table"):
             PretokenTable.load(path)
+    three = count_pretokens(["aa bb cc"], pattern="gpt2", window=16)
+    for pieces in ([b" cc", b" bb", b"aa"], [b" bb", b" bb", b"aa"]):  # of as many bytes
+        dataclasses.replace(three, pieces=pieces).save(path)
+        with pytest.raises(GqvaeError, match="repeated or out of order"):
+            PretokenTable.load(path)
     table.save(path)
     columns = pyarrow.parquet.read_table(path)
     narrow = columns.set_column(1, "count", columns["count"].cast(pyarrow.int32()))

@@ -179,6 +179,16 @@ def test_gumbel_draws_candidates_that_are_allowed() -> None:
     assert (found.log_probs.isfinite().sum(-1) > 1).any()
 
 
+def test_gumbel_considers_what_is_asked_for_besides_once() -> None:
+    quantizer, besides = of_type(GumbelQuantizer, "gumbel"), torch.arange(200)[:, None] % V
+    quantizer.begin_step(0, seed=0)
+    found = quantizer.candidates(latents(200), 4, besides=besides)
+    for codes, finite, asked in zip(found.indices, found.log_probs.isfinite(), besides[:, 0], strict=True):
+        considered = codes[finite].tolist()
+        assert considered.count(asked.item()) == 1
+        assert len(set(considered)) == len(considered)
+
+
 def test_the_divergence_is_from_uniform() -> None:
     quantizer, z = of_type(GumbelQuantizer, "gumbel"), latents(40)
     probabilities = quantizer.similarity(quantizer.project(z)).softmax(-1)

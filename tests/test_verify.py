@@ -87,7 +87,8 @@ def test_exports_are_proven_again(tmp_path: Path) -> None:
         check = verify_export(tmp_path / "tok", folder, [TEXT])
         assert not check.ok
         assert "written" not in check.detail
-    for damage in ("", "{", "[]", "{}", '{"added_tokens": 3}', "[" * 100_000):
+    unigram = '{"model": {"type": "Unigram"}'
+    for damage in ("", "{", "[]", "{}", unigram + "}", unigram + ', "added_tokens": 3}', "[" * 100_000):
         tokens.write_text(damage)
         assert not verify_export(tmp_path / "tok", folders[1]).ok
 
