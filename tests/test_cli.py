@@ -44,6 +44,8 @@ def test_unknown_tokenizers_and_files_fail_in_one_line(tok: str) -> None:
         ["train", "--out", "x", "--resume", "--steps", "5"],  # would be ignored
         ["train", "--out", "x", "--resume", "--preset", "small"],
         ["train", "--out", "x", "--resume", "--field", "body"],
+        ["train", "--out", "no-such-run"],
+        ["train", "--out", "no-such-run", "--resume"],
         ["count", "x", "--out", "y", "--engine", "ray", "--workers", "2"],
         ["train", "x", "--out", "y", "--engine", "ray", "--workers", "2"],
         ["encode", "tinystories-1024", "x", "--out", "y", "--engine", "ray", "--workers", "2"],

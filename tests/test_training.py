@@ -13,6 +13,7 @@ from learning import OBJECTIVES, QUANTIZERS, SHORT, TINY, interrupt_at, metrics,
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK
+from gqvae.learn import training
 from gqvae.learn.checkpoint import restore
 from gqvae.learn.data import Sample
 from gqvae.learn.distill import distill
@@ -129,6 +130,27 @@ def test_what_steps_leave_in_memory_is_no_latents(corpus: Corpus, tmp_path: Path
     assert (len(first.window), second.window) == (3, [])  # the first process alone writes rows of the metrics
     left = [tensor for outcome in first.window for tensor in (outcome.latents, outcome.errors)]
     assert sum(tensor.untyped_storage().nbytes() for tensor in left) == 0
+
+
+@pytest.mark.parametrize(("revival", "way"), [("needs", "exchange"), ("reservoir", "_set_codes"), ("none", "read")])
+def test_codes_are_moved_as_asked(
+    revival: str, way: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = set()
+
+    def watch(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def watched(*arguments: Any) -> Any:
+            used.add(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    for owner, name in ((training, "exchange"), (training, "read"), (training.Trainer, "_set_codes")):
+        watch(owner, name)
+    train(vary(SHORT, quantizer={"revival": revival}), corpus, tmp_path / "run")
+    assert used == {way}
 
 
 def test_the_paper_s_objective_is_measured_by_the_paper_s_inference(corpus: Corpus, tmp_path: Path) -> None:
