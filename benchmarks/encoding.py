@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from gqvae.corpus import Corpus
 from gqvae.evaluation.trained import bpe
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 CASES = {
     "tinystories-4096": "tinystories_train.txt",

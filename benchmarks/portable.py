@@ -18,7 +18,7 @@ from gqvae.corpus import Corpus
 from gqvae.export.chat import Settings
 from gqvae.export.portable import count, portable_bpe, write_portable
 from gqvae.export.tiktoken import load_tiktoken
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 CASES = {
     "tinystories-4096": "tinystories_train.txt",

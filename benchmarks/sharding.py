@@ -21,7 +21,7 @@ from timing import keep, tokenizers_and_texts
 
 from gqvae.corpus import Corpus
 from gqvae.encoding import encode_corpus
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 TEXTS = {"wikipedia-8192": "wikipedia_train.txt", "multilingual-8192": "multilingual_train.txt"}
 TIMES = 72

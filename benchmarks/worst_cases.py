@@ -14,7 +14,8 @@ from timing import keep, parser, side_by_side
 
 from gqvae.corpus import Corpus
 from gqvae.encoding import encode_corpus
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.names import load
+from gqvae.tokenizer import Tokenizer
 
 SIZE = 1_000_000
 HARD = {

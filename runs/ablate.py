@@ -16,8 +16,8 @@ from gqvae.evaluation.peers import train_peer
 from gqvae.files import read_json, write_json
 from gqvae.learn.distill import distill
 from gqvae.learn.training import resume, train
+from gqvae.names import load
 from gqvae.presets import preset
-from gqvae.tokenizer import load
 
 IDS, SEEDS = 1_024, (0,)
 CORPUS = "tinystories_train.txt"

@@ -15,7 +15,7 @@ from gqvae.evaluation.metrics import compare, rate
 from gqvae.evaluation.peers import load_peer, train_peer
 from gqvae.export.portable import count, export_portable
 from gqvae.files import read_json, write_json
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 NAMES = ("tinystories-1024", "tinystories-4096", "wikipedia-8192", "code-8192", "multilingual-8192")
 SHARE = 0.05

@@ -21,8 +21,9 @@ from gqvae.files import read_json, write_json
 from gqvae.learn.distill import distill
 from gqvae.learn.run import Run
 from gqvae.learn.training import resume, train
+from gqvae.names import load
 from gqvae.presets import preset
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("GQVAE_DATA", HERE.parent.parent / "shared" / "data"))

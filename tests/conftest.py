@@ -53,7 +53,7 @@ def distilled(trained: "Run", tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.fixture(scope="session")
 def tokenizer(distilled: tuple[Path, dict[str, Any]]) -> "Tokenizer":
     """The tokenizer of `distilled`."""
-    from gqvae.tokenizer import load
+    from gqvae.names import load
 
     return load(distilled[0])
 

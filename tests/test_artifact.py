@@ -15,8 +15,9 @@ from toys import TEXT, toy
 import gqvae
 from gqvae import artifact
 from gqvae.errors import GqvaeError
+from gqvae.names import load
 from gqvae.patterns import PATTERNS
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
 TOYS = {pattern: toy(pattern) for pattern in PATTERNS}
@@ -171,7 +172,7 @@ def test_file_size_and_kind_are_checked_first(tmp_path: Path, monkeypatch: pytes
 
 
 def test_missing_tokenizers_name_the_bundled_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.tokenizer._BUNDLED", tmp_path)
+    monkeypatch.setattr("gqvae.names._BUNDLED", tmp_path)
     with pytest.raises(GqvaeError, match="bundled: none"):
         load("nowhere")
     SPECIAL.save(tmp_path / "stories")

@@ -17,8 +17,8 @@ from gqvae.cli import main
 from gqvae.cluster import ray_map
 from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
+from gqvae.names import load
 from gqvae.pretokens import Counting
-from gqvae.tokenizer import load
 
 pytestmark = pytest.mark.slow
 DOCUMENTS = [f"The {n} cats' 日本 {'word ' * (n % 50)}\n\n" for n in range(4_000)]

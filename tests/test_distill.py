@@ -23,9 +23,10 @@ from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
 from gqvae.learn.scores import static_ids
 from gqvae.learn.segmenter import Mode
+from gqvae.names import load
 from gqvae.patterns import cut, split
 from gqvae.spelling import spell
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
 Distilled = tuple[Path, dict[str, Any]]

@@ -41,6 +41,7 @@ ORDER = [
     "gqvae.columns",
     "gqvae.encoder",
     "gqvae.tokenizer",
+    "gqvae.names",
     "gqvae.shards",
     "gqvae.plan",
     "gqvae.encoding",

@@ -30,7 +30,7 @@ from gqvae.export.portable import (
     portable_bpe,
 )
 from gqvae.export.tiktoken import load_tiktoken
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 for package in ("tiktoken", "gigatoken", "gguf"):
     pytest.importorskip(package)

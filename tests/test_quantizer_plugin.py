@@ -11,7 +11,7 @@ from gqvae.errors import GqvaeError
 from gqvae.learn.distill import distill
 from gqvae.learn.quantizers import registry
 from gqvae.learn.training import train
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 PAGE = (Path(__file__).parent.parent / "docs" / "quantizers.md").read_text(encoding="utf-8")
 SHORT = vary(

@@ -17,7 +17,7 @@ from gqvae.learn.quantizers.kmeans import kmeans
 from gqvae.learn.quantizers.lookup_free import LookupFreeQuantizer
 from gqvae.learn.quantizers.whitening import WhiteningQuantizer
 from gqvae.learn.training import train
-from gqvae.tokenizer import load
+from gqvae.names import load
 
 # The table
 

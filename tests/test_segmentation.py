@@ -12,10 +12,11 @@ from toys import TEXT, toy
 from gqvae import automaton, lockstep, packed, segmentation
 from gqvae.automaton import Automaton
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.names import load
 from gqvae.packed import unpack
 from gqvae.patterns import split
 from gqvae.segmentation import Segmenter
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 from gqvae.viterbi import best_ids, best_lengths, build_trie
 from gqvae.vocabulary import Vocabulary
 

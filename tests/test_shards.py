@@ -21,9 +21,10 @@ from gqvae.corpus import Corpus
 from gqvae.documents import LongDocument
 from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
+from gqvae.names import load
 from gqvae.plan import plan
 from gqvae.shards import Shards
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
 # What is in them

@@ -20,8 +20,9 @@ from gqvae.learn.distill import distill
 from gqvae.learn.neural import NeuralTokenizer
 from gqvae.learn.run import Run
 from gqvae.learn.training import Trainer, resume, train
+from gqvae.names import load
 from gqvae.patterns import split
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.tokenizer import Tokenizer
 
 SIZE, WINDOW, LONGEST = 400, 8, 4
 STACKED = replace(

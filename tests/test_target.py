@@ -26,8 +26,8 @@ from gqvae.learn.scores import meeting, occurring, static_ids
 from gqvae.learn.segmenter import NeuralSegmenter
 from gqvae.learn.team import Team
 from gqvae.learn.training import Trainer, resume, train
+from gqvae.names import load
 from gqvae.selection import best
-from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
 
 TARGET = 3.0

@@ -203,7 +203,7 @@ def test_a_corpus_without_text_and_a_run_without_a_size(tmp_path: Path) -> None:
 def test_every_objective_trains_every_quantizer_to_a_lossless_tokenizer(
     objective: str, quantizer: str, corpus: Corpus, tmp_path: Path
 ) -> None:
-    from gqvae.tokenizer import load
+    from gqvae.names import load
 
     config = vary(SHORT, objective={"name": objective}, quantizer={"name": quantizer}, training={"steps": 22})
     run = train(config, corpus, tmp_path / "run")

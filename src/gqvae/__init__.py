@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gqvae.errors import GqvaeError as GqvaeError
+    from gqvae.names import bundled_names as bundled_names
+    from gqvae.names import load as load
     from gqvae.tokenizer import Tokenizer as Tokenizer
-    from gqvae.tokenizer import bundled_names as bundled_names
-    from gqvae.tokenizer import load as load
     from gqvae.vocabulary import Vocabulary as Vocabulary
 
 __version__ = "0.1.0"
@@ -24,8 +24,8 @@ _HOME = {
     "GqvaeError": "gqvae.errors",
     "Tokenizer": "gqvae.tokenizer",
     "Vocabulary": "gqvae.vocabulary",
-    "bundled_names": "gqvae.tokenizer",
-    "load": "gqvae.tokenizer",
+    "bundled_names": "gqvae.names",
+    "load": "gqvae.names",
 }
 
 

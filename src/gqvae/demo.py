@@ -56,9 +56,9 @@ def run(out: Path) -> list[dict[str, Any]]:
     from gqvae.export import export_huggingface
     from gqvae.learn.distill import distill
     from gqvae.learn.training import train
+    from gqvae.names import load
     from gqvae.presets import preset
     from gqvae.terminal import evaluation_table, print_out, say
-    from gqvae.tokenizer import load
 
     if out.exists() and any(out.iterdir()) and not (out / RESULTS).exists():
         raise GqvaeError(f"{out} holds other files: give a folder of its own")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT, special_texts
 from gqvae.errors import GqvaeError
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.names import load
+from gqvae.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

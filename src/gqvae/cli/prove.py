@@ -83,8 +83,8 @@ def export(
     JSON, and to the folder. Exit status 1, and nothing is written, when a proof fails.
     """
     from gqvae.export.chat import Settings
+    from gqvae.names import folder_of
     from gqvae.terminal import progress
-    from gqvae.tokenizer import folder_of
 
     settings = Settings(
         chat_template=chat_template,
@@ -136,7 +136,8 @@ def _refuse_useless(format: Format, settings: "Settings", about_portable: bool) 
 
 def _loaded(name: str) -> "Tokenizer | BPETokenizer":
     from gqvae.export.portable import is_portable, load_portable
-    from gqvae.tokenizer import Tokenizer, folder_of
+    from gqvae.names import folder_of
+    from gqvae.tokenizer import Tokenizer
 
     folder = folder_of(name)
     return load_portable(folder) if is_portable(folder) else Tokenizer.load(folder)
@@ -162,8 +163,8 @@ def _portable(name: str) -> "BPETokenizer":
 
 def _counts(name: str, pattern: str, text: "Corpus | None") -> "Counter[bytes]":
     from gqvae.export.portable import count, counted
+    from gqvae.names import folder_of
     from gqvae.terminal import progress
-    from gqvae.tokenizer import folder_of
 
     if text:
         counts = count(progress("counting", text.documents()), pattern)

@@ -78,8 +78,8 @@ def encode(
         from gqvae import machine
         from gqvae.cluster import ray_map
         from gqvae.encoding import PROCESS, encode_corpus
+        from gqvae.names import load
         from gqvae.terminal import progress, say
-        from gqvae.tokenizer import load
 
         text = corpus_of(corpus, separator, field, on_error)
         with advising(f"continue with the same command and --resume (the shards are in {out})"):
@@ -96,8 +96,8 @@ def encode(
 
 
 def _encode_stdin(tokenizer: str, separator: str | None) -> None:
+    from gqvae.names import load
     from gqvae.streams import encode_stream, split_stream
-    from gqvae.tokenizer import load
 
     between = _between(separator)
     model = load(tokenizer)
@@ -111,8 +111,8 @@ def _encode_stdin(tokenizer: str, separator: str | None) -> None:
 
 def decode(tokenizer: Tok, separator: Between = None) -> None:
     """Decode lines of ids, the inverse of encode."""
+    from gqvae.names import load
     from gqvae.streams import ids_of_lines
-    from gqvae.tokenizer import load
 
     between = _between(separator)
     model = load(tokenizer)

@@ -188,7 +188,7 @@ def load_peer(spec: str) -> TokenizerLike:
     """
     if spec.startswith("hf:"):
         return _load_hugging_face(Path(spec.removeprefix("hf:")), spec)
-    from gqvae.tokenizer import load
+    from gqvae.names import load
 
     return load(spec)
 

@@ -12,7 +12,8 @@ from gqvae.export.parity import Proof
 from gqvae.export.portable import check_portable, load_portable
 from gqvae.export.tiktoken import ABOUT
 from gqvae.files import read_json
-from gqvae.tokenizer import Tokenizer, load
+from gqvae.names import load
+from gqvae.tokenizer import Tokenizer
 from gqvae.verify import Check
 
 

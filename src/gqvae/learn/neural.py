@@ -12,9 +12,9 @@ from gqvae.learn.model import GQVAE
 from gqvae.learn.run import Run
 from gqvae.learn.segmenter import Mode, Segmented
 from gqvae.memo import Memo
+from gqvae.names import load
 from gqvae.patterns import split
 from gqvae.spelling import spell
-from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
 
 

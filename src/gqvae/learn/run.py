@@ -29,10 +29,10 @@ from gqvae.learn.checkpoint import load_model
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import make_quantizer
 from gqvae.learn.segmenter import Mode, NeuralSegmenter
+from gqvae.names import load
 from gqvae.pretokens import Counting, PretokenTable
 from gqvae.selection import SINGLE_BYTES
 from gqvae.terminal import progress, say
-from gqvae.tokenizer import load
 from gqvae.vocabulary import Vocabulary
 
 HELD_OUT_BYTES = 64_000_000

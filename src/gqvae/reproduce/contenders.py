@@ -11,13 +11,13 @@ from gqvae.evaluation.peers import bpe_of_compression, train_peer
 from gqvae.evaluation.trained import SMALLEST_PEER
 from gqvae.files import read_json
 from gqvae.learn.distill import distill
+from gqvae.names import load
 from gqvae.presets import preset
 from gqvae.pretokens import count_pretokens
 from gqvae.reproduce.encoded import Encoded
 from gqvae.reproduce.learned import trained
 from gqvae.reproduce.plan import BPE, BYTES, FIXED, GQVAE, MATCHED, SUPERWORD, Contender
 from gqvae.reproduce.workspace import Workspace
-from gqvae.tokenizer import load
 
 PATTERN = preset("tiny").pretokens.pattern
 LARGEST = 16

@@ -12,12 +12,12 @@ from gqvae.evaluation.intrinsic import measure
 from gqvae.learn.alphabet import Alphabet, SymbolTable
 from gqvae.learn.data import Batches
 from gqvae.learn.distill import distill
+from gqvae.names import load
 from gqvae.presets import preset
 from gqvae.pretokens import count_pretokens
 from gqvae.reproduce.learned import trained
 from gqvae.reproduce.process import Work
 from gqvae.reproduce.workspace import Space
-from gqvae.tokenizer import load
 from gqvae.zoo.arms import DEFAULT
 from gqvae.zoo.cost import cost
 from gqvae.zoo.settings import ZooSettings, arm
