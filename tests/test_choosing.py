@@ -10,6 +10,7 @@ from toys import TEXT, toy
 from gqvae.bpe import pair_of, segment
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.peers import train_peer
+from gqvae.export import choosing
 from gqvae.export.choosing import choose, in_order, losses, train_bpe
 from gqvae.export.huggingface import unspell
 from gqvae.export.portable import count, portable_bpe
@@ -64,6 +65,15 @@ def test_exactly_as_many_all_reachable_and_the_same_again() -> None:
         ranks = {token: rank for rank, token in enumerate(chosen)}
         assert all(token in COUNTS or pair_of(token, ranks) for token in chosen)
         assert choose(Counter(COUNTS), sorted(learned), size) == chosen
+
+
+def test_learned_strings_are_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = set(toy(size=400).vocabulary.learned)
+    kept = []
+    for preference in (1.0, 5.0):
+        monkeypatch.setattr(choosing, "PREFERENCE", preference)
+        kept.append(len(learned & set(choose(COUNTS, learned, 40))))
+    assert kept[0] < kept[1]
 
 
 def test_too_little_text_and_no_pretokens_are_refused() -> None:

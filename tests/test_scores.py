@@ -1,5 +1,7 @@
 """Static scores: a plain search with them gives what the network gives, as far as scores can."""
 
+import random
+
 from gqvae.learn.run import Run
 from gqvae.learn.scores import fit_scores, static_ids
 from gqvae.tokenizer import Tokenizer
@@ -16,6 +18,18 @@ def test_scores_reproduce_a_segmentation_that_scores_can_express() -> None:
     for first in (left, right):
         wanted = [first, (id_of[b"ab"],)]
         assert static_ids(vocabulary, fit_scores(vocabulary, texts[:2], counts[:2], wanted), texts[:2]) == wanted
+
+
+def test_scores_that_no_count_gives_are_found() -> None:
+    """Segmentations by random scores: of those that the use of each string suggests, a tenth of the texts differ."""
+    draw = random.Random(5)
+    strings = {bytes(draw.choices(b"abc", k=draw.randint(2, 4))) for _ in range(14)}
+    texts = sorted({bytes(draw.choices(b"abc", k=draw.randint(3, 7))) for _ in range(80)})
+    vocabulary = Vocabulary(tuple(sorted(strings)))
+    hidden = [-9.0] * 256 + [draw.uniform(-7.5, -4.5) for _ in strings]
+    wanted = static_ids(vocabulary, hidden, texts)
+    scores = fit_scores(vocabulary, texts, [1.0] * len(texts), wanted, spare=1.0)
+    assert static_ids(vocabulary, scores, texts) == wanted
 
 
 def test_what_occurs_more_often_decides_between_scores() -> None:

@@ -1,5 +1,6 @@
 """What is refused where shards are to be written or read, with everything left as it was."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from toys import TEXT, toy
 
 from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
-from gqvae.files import locked
+from gqvae.files import digest, locked
 from gqvae.shards import Shards
 
 
@@ -99,6 +100,42 @@ def test_a_folder_without_shards_is_told(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{}")
     with pytest.raises(GqvaeError, match="not an index"):
         Shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"documents": -1},
+        {"documents": 1.0},
+        {"tokens": True},
+        {"files": {}},
+        {"files": {"../../etc/passwd": "", "00000.offsets.npy": ""}},
+        {"maker": {"vocab_size": "many"}},
+        {"maker": {"format": "csv"}},
+        {"maker": {"end": 10_000}},
+        {"maker": {"end": "x"}},
+    ],
+)
+def test_a_forged_index_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path)
+    found = json.loads((tmp_path / "index.json").read_text())
+    del found["sha256"]
+    found["maker"] |= change.get("maker", {})
+    found["shards"][0] |= {key: value for key, value in change.items() if key != "maker"}
+    (tmp_path / "index.json").write_text(json.dumps(found | {"sha256": digest(found)}))
+    with pytest.raises(GqvaeError, match="not an index of token shards"):
+        Shards(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["bin", "parquet"])
+def test_missing_files_are_told(format: str, tmp_path: Path) -> None:
+    encode_corpus(TOY, DOCUMENTS, tmp_path, format=format)
+    shards = Shards(tmp_path)
+    for path in tmp_path.glob("00000.*"):
+        path.unlink()
+    for read in (shards.ids, shards.offsets):
+        with pytest.raises(GqvaeError, match="is missing or damaged"):
+            read(0)
 
 
 @pytest.mark.parametrize("format", ["bin", "parquet"])

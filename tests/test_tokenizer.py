@@ -123,6 +123,10 @@ def test_disallowed_special_tokens_are_errors() -> None:
     with pytest.raises(GqvaeError, match="endoftext"):
         SPECIAL.encode(f"a{END}".encode(), disallowed_special=[END])
     assert SPECIAL.encode(END, allowed_special={END}, disallowed_special="all") == [SPECIAL.special_ids[END]]
+    with pytest.raises(GqvaeError, match="endoftext"):  # what is refused by name is refused
+        SPECIAL.encode(END, allowed_special={END}, disallowed_special={END})
+    with pytest.raises(GqvaeError, match="a collection of names"):
+        SPECIAL.encode("a", allowed_special=END)  # type: ignore[arg-type]
     assert SPECIAL.encode("plain", disallowed_special="all") == SPECIAL.encode("plain")
 
 
