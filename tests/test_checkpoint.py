@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from learning import TINY, vary
+from learning import SHORT, TINY, vary
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from gqvae.corpus import Corpus
@@ -55,6 +56,15 @@ def test_a_checkpoint_of_another_model_is_a_clear_error(trained: Run, corpus: Co
     for use in (lambda: resume(other.folder), lambda: distill(other.folder, tmp_path / "out")):
         with pytest.raises(GqvaeError, match="does not fit"):
             use()
+
+
+def test_what_safetensors_cannot_write_is_told(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(GqvaeError, match=r"cannot write .*checkpoint\.safetensors: I/O error: No space left"):
+        train(SHORT, corpus, tmp_path / "run")
 
 
 def test_reading_the_number_of_codes_of_what_is_no_checkpoint(tmp_path: Path) -> None:

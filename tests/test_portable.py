@@ -240,6 +240,7 @@ def test_gguf_of_merges_alone(tmp_path: Path) -> None:
     keys = read_gguf(tmp_path / "gguf/tokenizer.gguf")
     assert (keys["tokenizer.ggml.pre"], keys["tokenizer.ggml.model"]) == ("gpt-2", "gpt2")
     assert keys["general.name"] == model.name
+    assert keys["tokenizer.ggml.add_bos_token"] is False
     assert keys["tokenizer.ggml.tokens"][-1] == "<|endoftext|>"
     assert keys["tokenizer.ggml.token_type"][-2:] == [1, 3]
     assert keys["tokenizer.ggml.eos_token_id"] == model.vocab_size - 1

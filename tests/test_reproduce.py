@@ -15,7 +15,7 @@ import pytest
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.files import locked, read_json
-from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan
+from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan, plan_contenders
 from gqvae.reproduce.results import bits_at, pairs
 from gqvae.reproduce.settings import SIZES, ReproduceSettings
 from gqvae.reproduce.workspace import PARALLEL, Workspace
@@ -100,6 +100,17 @@ def test_bits_between_two_measurements() -> None:
 def test_bad_settings_are_told(change: str, message: str) -> None:
     with pytest.raises(GqvaeError, match=message):
         SETTINGS.override([change])
+
+
+def test_tokenizers_across_words_are_compared_if_asked() -> None:
+    cells = {cell.key: cell for cell in plan_contenders(SETTINGS.override(["superword=true", "vocab_size=1024"]))}
+    without = {cell.key for cell in plan_contenders(SETTINGS.override(["superword=false", "vocab_size=1024"]))}
+    assert cells.keys() - without == {"superword-1024", "superbpe-1024"}
+    base = SETTINGS.override(["vocab_size=1024"]).base_size
+    for curve, needs in ((f"{base}", (f"gqvae-{base}",)), ("", ())):
+        settings = SETTINGS.override(["superword=true", "vocab_size=1024", f"curve={curve}"])
+        (superword,) = (cell for cell in plan_contenders(settings) if cell.key == "superword-1024")
+        assert superword.needs == needs
 
 
 def test_settings_survive_json() -> None:

@@ -153,6 +153,22 @@ def test_codes_are_moved_as_asked(
     assert used == {way}
 
 
+def test_the_codebook_settles_at_the_end(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+    exchange = training.exchange
+
+    def watched(*arguments: Any) -> Any:
+        shares.append(arguments[4])
+        return exchange(*arguments)
+
+    monkeypatch.setattr(training, "exchange", watched)
+    train(SHORT, corpus, tmp_path / "run")
+    quantizer, steps = SHORT.quantizer, SHORT.training.steps
+    due = range(quantizer.warmup_steps, steps + 1, quantizer.revive_every)
+    assert shares == [quantizer.revive_share if step < quantizer.revive_until * steps else 0.0 for step in due]
+    assert 0.0 in shares
+
+
 def test_the_paper_s_objective_is_measured_by_the_paper_s_inference(corpus: Corpus, tmp_path: Path) -> None:
     run = train(vary(SHORT, objective={"name": "gates", "price": 3.0}), corpus, tmp_path / "run")
     model, last = run.trained_model(), metrics(run)[-1]
