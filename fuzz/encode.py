@@ -16,7 +16,7 @@ COLUMNS = {
     for tokenizer in TOKENIZERS
     if begins_at_words(tokenizer.pattern)
 }
-"""As much text is encoded."""
+"""What cuts much text; little, as here, would else go word by word."""
 
 SEEDS = [
     bytes([number % len(TOKENIZERS)]) + data

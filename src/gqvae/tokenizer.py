@@ -275,6 +275,7 @@ class Tokenizer:
 
 
 def _bytes(token: bytes) -> tuple[int, int]:
+    """As `_characters`, of bytes, none of which tokens share."""
     return 0, len(token)
 
 

@@ -74,13 +74,13 @@ def encode(
     elif not corpus:
         raise typer.BadParameter("--out needs the CORPUS to encode (- for stdin)")
     else:
-        check_engine(engine, workers)
         from gqvae import machine
         from gqvae.cluster import ray_map
         from gqvae.encoding import PROCESS, encode_corpus
         from gqvae.names import load
         from gqvae.terminal import progress, say
 
+        check_engine(engine, workers)
         text = corpus_of(corpus, separator, field, on_error)
         with advising(f"continue with the same command and --resume (the shards are in {out})"):
             made = encode_corpus(

@@ -37,6 +37,7 @@ class Batches:
         weights = torch.tensor(table.counts, dtype=torch.double) ** exponent
         self.lengths = list(groups)
         self.pieces = [as_tensor([table.pieces[i] for i in group]) for group in groups.values()]
+        # kept apart: the last of `cumulative`, added in another order, differs in the last digits
         self.sums = [weights[group].sum() for group in groups.values()]
         self.cumulative = [weights[group].cumsum(0) for group in groups.values()]
         self.length_weights = torch.stack([n * total for n, total in zip(self.lengths, self.sums, strict=True)])
