@@ -53,7 +53,10 @@ def _section(path: Path) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        value = float(f"{value:.3g}")
+        return f"{value:,.0f}" if value >= 1_000 else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else value or ""
 
 
 if __name__ == "__main__":
