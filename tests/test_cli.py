@@ -1,15 +1,18 @@
 """The command line as a person or a script meets it: help, errors, signals and the exit status."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from calling import call
 
 from gqvae import cli
+from gqvae.errors import to_install
 
 
 def test_encoding_that_is_stopped_says_how_to_go_on(
@@ -71,7 +74,8 @@ def test_encode_from_stdin_takes_no_option_of_shards(tok: str, ignored: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("package", "extra"), [("torch", "train"), ("gguf", "formats"), ("google.protobuf", "formats")]
+    ("package", "extra"),
+    [("torch", "train"), ("gguf", "formats"), ("google.protobuf", "formats"), ("pyarrow.parquet", "fast")],
 )
 def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
@@ -81,6 +85,17 @@ def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.
     result = call("train")
     assert result.status == 1
     assert f"this needs the package {package}: pip install 'gqvae[{extra}]'" in result.err
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("pyarrow.parquet", "pyarrow"), ("numpy", "numpy"), ("google.protobuf", "protobuf"), ("torch", "torch"),
+     ("duckdb", "duckdb"), ("datasets", "datasets"), ("zstandard", "zstandard"), ("sentencepiece", "sentencepiece")],
+)  # fmt: skip
+def test_what_is_to_be_installed_brings_the_package(module: str, package: str) -> None:
+    extra = to_install(module).removeprefix("pip install 'gqvae[").removesuffix("]'")
+    of_extra = [line for line in requires("gqvae") or () if f"extra == '{extra}'" in line.replace('"', "'")]
+    assert any(re.match(rf"{package}\b", line) for line in of_extra)
 
 
 def test_help_names_every_verb() -> None:

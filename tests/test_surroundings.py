@@ -52,3 +52,28 @@ def test_files_that_cannot_grow_are_told(verb: str, tmp_path: Path) -> None:
     assert "cannot write" in done.stderr
     assert "File too large" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on POSIX alone")
+def test_names_and_words_that_are_not_text(tmp_path: Path) -> None:
+    """Files of any name are read; where a library could not write, nothing begins."""
+    (tmp_path / "\udcff.txt").write_text("Once upon a time")
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*words: str, environment: dict[str, str] = plain) -> "subprocess.CompletedProcess[bytes]":
+        command = [sys.executable, "-m", "gqvae", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, env=environment)
+
+    assert run("show", "tinystories-1024", "für").stdout.endswith(b"4 bytes, 4 tokens, 1.000 bytes per token\n")
+    assert not run("evaluate", "tinystories-1024", "--corpus", "\udcff.txt").returncode
+    assert not run("count", "\udcff.txt", "--out", "table.parquet").returncode
+    for words in (
+        ["count", "\udcff.txt", "--out", "\udcff.parquet"],
+        ["encode", "tinystories-1024", "\udcff.txt", "--out", "\udcff"],
+        ["export", "tinystories-1024", "--out", "\udcff"],
+        ["demo", "--out", "\udcff"],
+    ):
+        for environment in (plain, dict(os.environ)):
+            done = run(*words, environment=environment)
+            assert (done.returncode, b"is not valid text in this locale" in done.stderr) == (2, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.parquet", "\udcff.txt"]

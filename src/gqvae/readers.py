@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from gqvae.documents import Document, Gathered, decode
-from gqvae.errors import GqvaeError
+from gqvae.errors import GqvaeError, to_install
 
 STDIN = "-"
 SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
@@ -223,4 +223,4 @@ def optional_module(module: str, source: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise GqvaeError(f"{source} needs {module.partition('.')[0]}: pip install 'gqvae[train]'") from error
+        raise GqvaeError(f"{source} needs {module.partition('.')[0]}: {to_install(module)}") from error

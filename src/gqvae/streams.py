@@ -109,8 +109,8 @@ def _id(word: bytes) -> int:
 
 
 def as_text(data: bytes) -> str:
-    """Bytes of stdin as text. Raises GqvaeError where they are not UTF-8."""
+    """Raises GqvaeError where the bytes are not UTF-8."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GqvaeError(f"stdin is not UTF-8: byte 0x{data[error.start]:02x} at {error.start}") from error
+        raise GqvaeError(f"the text is not UTF-8: byte 0x{data[error.start]:02x} at {error.start}") from error

@@ -16,7 +16,7 @@ import typer
 from gqvae.cli import compare, measure, prove, stream, train
 from gqvae.cli.app import app
 from gqvae.cli.stopping import Stopped, stoppable
-from gqvae.errors import GqvaeError
+from gqvae.errors import GqvaeError, to_install
 
 
 @app.callback(invoke_without_command=True)
@@ -37,8 +37,6 @@ for verb in (
     app.command()(verb)
 
 
-_OF_FORMATS = ("gguf", "google", "sentencepiece", "tiktoken")
-"""Packages of the extra `formats`; google is protobuf."""
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO)
 
 
@@ -59,11 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GqvaeError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        package = (error.name or "gqvae").partition(".")[0]
-        if package == "gqvae":
+        if error.name is None or error.name.partition(".")[0] == "gqvae":
             raise
-        extra = "formats" if package in _OF_FORMATS else "train"
-        _fail(f"this needs the package {error.name}: pip install 'gqvae[{extra}]'")
+        _fail(f"this needs the package {error.name}: {to_install(error.name)}")
     except MemoryError as error:
         _fail(f"out of memory ({error}): try smaller documents or fewer --workers")
     except OSError as error:

@@ -35,10 +35,22 @@ class OnError(StrEnum):
     skip = "skip"
 
 
+def is_unicode(argument: str) -> bool:
+    """Whether the locale could read it: Python has bytes that it cannot as surrogates."""
+    return not re.search(r"[\ud800-\udfff]", argument)
+
+
+def in_unicode(path: Path | None) -> Path | None:
+    """A name to write to: libraries that write take no other, each in its own way."""
+    if path is not None and not is_unicode(str(path.absolute())):
+        raise typer.BadParameter(f"{str(path)!r} is not valid text in this locale: give another name")
+    return path
+
+
 # Options that several verbs share.
 INPUTS = "files, globs, folders, - (stdin) or hf://NAME"
 Tok = Annotated[str, typer.Argument(metavar="TOK", help="A tokenizer's folder, or a bundled name.")]
-Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", callback=in_unicode, help="Where the result goes.")]
 Between = Annotated[
     str | None,
     typer.Option(

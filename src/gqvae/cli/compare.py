@@ -91,7 +91,7 @@ def compare_quantizers(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")] = Path("out/demo"),
+    out: Out = Path("out/demo"),
 ) -> None:
     """Train on Python's own text, compare with BPE.
 

@@ -1,5 +1,6 @@
 """evaluate and show: what a tokenizer makes of a text."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from gqvae.cli.app import (
     OnError,
     SeparatorLine,
     corpus_of,
+    is_unicode,
     print_json,
     read_once,
     report_skips,
@@ -85,12 +87,12 @@ def show(
     from gqvae import terminal
     from gqvae.evaluation import load_peer
     from gqvae.streams import as_text
-    from gqvae.validation import checked_text
 
     model = load_peer(tokenizer)
     if text is None:
         text = as_text(sys.stdin.buffer.read())
-    text = checked_text(text)
+    elif not is_unicode(text):
+        text = as_text(os.fsencode(text))
     ids = model.encode(text)
     tokens = [model.decode_bytes([id_]) for id_ in ids]
     terminal.print_out(terminal.coloured_tokens(ids, tokens))

@@ -19,6 +19,7 @@ from gqvae.cli.app import (
     check_engine,
     corpus_of,
     given,
+    in_unicode,
     report_skips,
 )
 from gqvae.cli.stopping import advising
@@ -38,7 +39,8 @@ def encode(
         list[str] | None, typer.Argument(metavar="CORPUS", help=f"With --out, the text: {INPUTS}.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Encode CORPUS to token shards in this folder.")
+        Path | None,
+        typer.Option(metavar="FOLDER", callback=in_unicode, help="Encode CORPUS to token shards in this folder."),
     ] = None,
     format: Annotated[
         Format, typer.Option(help="bin: uint16 or uint32 and offsets; parquet: a row a document.")
@@ -92,7 +94,8 @@ def encode(
         documents, tokens, size = (
             sum(getattr(shard, key) for shard in made.shards) for key in ("documents", "tokens", "bytes")
         )
-        say(f"{documents:,} documents, {size:,} bytes, {tokens:,} tokens in {len(made.shards)} shards: {out}")
+        shards = "1 shard" if len(made.shards) == 1 else f"{len(made.shards)} shards"
+        say(f"{documents:,} documents, {size:,} bytes, {tokens:,} tokens in {shards}: {out}")
 
 
 def _encode_stdin(tokenizer: str, separator: str | None) -> None:

@@ -21,6 +21,7 @@ from gqvae.cli.app import (
     check_engine,
     corpus_of,
     given,
+    in_unicode,
     print_json,
     report_skips,
     size_in_bytes,
@@ -118,7 +119,7 @@ def train(
 
 def count(
     corpus: Annotated[list[str], typer.Argument(metavar="CORPUS", help=f"The text: {INPUTS}.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table, as Parquet.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", callback=in_unicode, help="The table, as Parquet.")],
     pattern: Annotated[str, typer.Option(help="How text is cut into pretokens: gpt2, gpt4, ...")] = "gpt2",
     window: Annotated[int, typer.Option(min=1, help="The most bytes of a pretoken; longer ones are cut.")] = 16,
     separator: SeparatorLine = None,
