@@ -8,11 +8,14 @@ import sys
 from importlib.metadata import requires
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from calling import call
 
 from gqvae import cli
 from gqvae.errors import to_install
+from gqvae.pretokens import PretokenTable
 
 
 def test_encoding_that_is_stopped_says_how_to_go_on(
@@ -142,7 +145,40 @@ def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Pa
         refused = call("count", text_file, "--out", str(out))
         assert refused.status == 1
         assert message in refused.err
+    assert Path(text_file).is_file()
     for size in ("much", "0", "-1GB", "1 XB"):
         refused = call("count", text_file, "--out", str(out), "--memory", size)
         assert refused.status == 1
         assert f"{size!r} is not a size; write 500MB or 2GB" in refused.err
+
+
+def test_count_replaces_nothing_but_an_earlier_table(text_file: str, tmp_path: Path) -> None:
+    text, table, link = tmp_path / "text.txt", tmp_path / "table.parquet", tmp_path / "link.parquet"
+    text.write_bytes(before := Path(text_file).read_bytes())
+    other = tmp_path / "other.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["words"]}), other)
+    for corpus, out in ((text, text), (other, other), (other, text), (text, Path(os.devnull))):
+        refused = call("count", str(corpus), "--out", str(out))
+        assert (refused.status, "is no table of pretokens, and would be replaced" in refused.err) == (1, True)
+    assert text.read_bytes() == before
+    assert pyarrow.parquet.read_table(other).to_pydict() == {"text": ["words"]}
+
+    table.touch()  # as mktemp does
+    link.symlink_to(table)
+    for corpus in (text, other):
+        assert call("count", str(corpus), "--out", str(link)).status == 0
+        assert link.is_symlink()
+        assert (PretokenTable.load(table).provenance["bytes"] == len("words")) == (corpus == other)
+
+
+@pytest.mark.parametrize("verb", [["count"], ["encode", "tinystories-1024"], ["train"]])
+def test_a_text_that_is_not_there_leaves_nothing_behind(verb: list[str], tmp_path: Path) -> None:
+    result = call(*verb, str(tmp_path / "missing.txt"), "--out", str(tmp_path / "deep" / "out"))
+    assert (result.status, "missing.txt: no such file or folder" in result.err) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_folder_to_write_to(text_file: str, tmp_path: Path) -> None:
+    for verb in (["encode", "tinystories-1024"], ["train"]):
+        result = call(*verb, text_file, "--out", text_file)
+        assert (result.status, f"{text_file} is a file: name a folder" in result.err) == (1, True)

@@ -70,7 +70,7 @@ def test_a_missing_package_is_named(name: str, tmp_path: Path, monkeypatch: pyte
     (tmp_path / name).write_bytes(FORMATS[name]())
     for module in ("pyarrow", "zstandard"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(GqvaeError, match=r"needs (pyarrow|zstandard): pip install 'gqvae\[train\]'"):
+    with pytest.raises(GqvaeError, match=r"needs (pyarrow: pip install 'gqvae\[fast\]'|zstandard: .*\[train\]')"):
         read(tmp_path / name, on_error="skip")  # not a bad document: never skipped
 
 
@@ -102,8 +102,8 @@ def test_folders_and_globs_are_sorted(folder: Path) -> None:
         (["README.md"], r"README\.md: unknown suffix \(known suffixes: \.txt .*stdin"),
         (["*"], r"README\.md: unknown suffix"),
         ([".git/hooks"], "hooks: no file to read below"),
-        (["b.txt", "sub/../b.txt"], r"sub/\.\./b\.txt is named twice, by '.*b\.txt' and by"),
-        (["link.txt", "b.txt"], "named twice"),
+        (["b.txt", "sub/../b.txt"], r"sub/\.\./b\.txt is named twice, as .*/b\.txt, by '.*b\.txt' and by"),
+        (["link.txt", "b.txt"], r"b\.txt is named twice, as .*link\.txt, by"),
         (["sub", "sub/c.txt"], "named twice"),
     ],
 )

@@ -78,14 +78,16 @@ class Corpus:
 
     def sources(self) -> list[str]:
         """The files behind the inputs: inputs in the order given, files within one input sorted by path."""
-        named: dict[str, str] = {}  # file -> the input that named it
+        named: dict[str, tuple[str, str]] = {}  # file -> what it was called, and the input that named it
         found = []
         for given in self.inputs:
             for source in _expand(given):
                 key = source if is_url(source) or source == STDIN else os.path.realpath(source)
                 if key in named:
-                    raise GqvaeError(f"{source} is named twice, by {named[key]!r} and by {given!r}")
-                named[key] = given
+                    other, by = named[key]
+                    same = "" if other == source else f", as {other}"
+                    raise GqvaeError(f"{source} is named twice{same}, by {by!r} and by {given!r}")
+                named[key] = source, given
                 found.append(source)
         return found
 

@@ -106,6 +106,8 @@ def locked(folder: Path) -> Iterator[None]:
     The operating system lets go of the lock when the process ends, however it ends. Raises GqvaeError where another
     process holds it.
     """
+    if folder.is_file():
+        raise GqvaeError(f"{folder} is a file: name a folder")
     with telling(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a")  # it may be somebody's file of that name

@@ -131,6 +131,12 @@ def corpus_of(
     return Corpus(tuple(inputs), separator=line, field=field, on_error=cast(Any, on_error.value))
 
 
+def existing(corpus: "Corpus") -> "Corpus":
+    """The corpus, if its files are there: told before anything is written."""
+    corpus.sources()
+    return corpus
+
+
 def read_once(inputs: Sequence[str]) -> None:
     """Refuse to read stdin again, where there is nothing left. inputs: every text, as often as it is read."""
     if inputs.count("-") > 1:

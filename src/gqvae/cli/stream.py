@@ -18,6 +18,7 @@ from gqvae.cli.app import (
     Tok,
     check_engine,
     corpus_of,
+    existing,
     given,
     in_unicode,
     report_skips,
@@ -83,7 +84,7 @@ def encode(
         from gqvae.terminal import progress, say
 
         check_engine(engine, workers)
-        text = corpus_of(corpus, separator, field, on_error)
+        text = existing(corpus_of(corpus, separator, field, on_error))
         with advising(f"continue with the same command and --resume (the shards are in {out})"):
             made = encode_corpus(
                 load(tokenizer), progress("encoding", text.streamed()), out,

@@ -20,6 +20,7 @@ from gqvae.cli.app import (
     SeparatorLine,
     check_engine,
     corpus_of,
+    existing,
     given,
     in_unicode,
     print_json,
@@ -112,8 +113,9 @@ def train(
         elif not corpus:
             raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
         else:
-            text = corpus_of(corpus, separator, field, on_error)
-            training.train(config, text, out, counting=_counting(workers, memory, engine))
+            counting = _counting(workers, memory, engine)
+            text = existing(corpus_of(corpus, separator, field, on_error))
+            training.train(config, text, out, counting=counting)
     terminal.say(f"trained; next: gqvae distill {out} --out TOKENIZER")
 
 
@@ -135,9 +137,10 @@ def count(
     """
     from gqvae import terminal
 
-    text = corpus_of(corpus, separator, field, on_error)
+    counting = _counting(workers, memory, engine)
+    text = existing(corpus_of(corpus, separator, field, on_error))
     documents = terminal.progress("counting pretokens", text.streamed())
-    distinct = _counting(workers, memory, engine).to_file(documents, out, pattern, window)
+    distinct = counting.to_file(documents, out, pattern, window)
     report_skips(text)
     terminal.say(f"{distinct:,} distinct pretokens: {out}")
 

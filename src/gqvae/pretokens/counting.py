@@ -10,12 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from gqvae import machine
 from gqvae.documents import Document
-from gqvae.errors import GqvaeError
 from gqvae.files import telling
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
-from gqvae.pretokens.table import PretokenTable, write_table
+from gqvae.pretokens.table import PretokenTable, refuse_others, write_table
 from gqvae.pretokens.tally import Tally
 
 _THREAD = 100_000_000  # bytes that a thread and what it counts take at most
@@ -59,11 +58,12 @@ class Counting:
     def to_file(self, documents: Iterable[Document], path: Path, pattern: str, window: int) -> int:
         """The file of `table`, of which nothing but `memory` is ever in memory; returns how many pretokens differ.
 
-        What waits on disk does so beside `path`.
+        What waits on disk does so beside `path`. Raises GqvaeError, besides, where `path` is something else than an
+        earlier table: it could be the text.
         """
         machine.spare_addresses()
-        if path.is_dir():
-            raise GqvaeError(f"{path} is a folder: name a file")
+        path = path.resolve()  # where a link leads to
+        refuse_others(path)
         with telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with Tally(self.memory, path.parent) as tally:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROWS = 1 << 20
 """Rows of a row group in the file: with a fixed number the same table is the same file, however it was made."""
+_ABOUT = b"gqvae"  # the key of what the file says of itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class PretokenTable:
         try:
             with pyarrow.parquet.ParquetFile(path) as file:
                 columns = file.read()
-            about = json.loads((columns.schema.metadata or {})[b"gqvae"])
+            about = json.loads((columns.schema.metadata or {})[_ABOUT])
             pieces, counts = columns["piece"].to_pylist(), numbers(columns["count"])
             table = cls(pieces, counts, about["pattern"], about["window"], about["provenance"])
             table._check()
@@ -104,6 +105,23 @@ class PretokenTable:
             raise ValueError(f"{self.total_bytes} bytes counted, {self.provenance['bytes']} in the corpus")
 
 
+def refuse_others(path: Path) -> None:
+    """Raise GqvaeError if there is anything at `path` but a table of ours, or a file without content."""
+    import pyarrow
+    import pyarrow.parquet
+
+    if path.is_dir():
+        raise GqvaeError(f"{path} is a folder: name a file")
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return
+    try:
+        ours = path.is_file() and _ABOUT in (pyarrow.parquet.read_schema(path).metadata or {})
+    except (OSError, pyarrow.ArrowException):
+        ours = False
+    if not ours:
+        raise GqvaeError(f"{path} is no table of pretokens, and would be replaced: name another file")
+
+
 def write_table(
     path: Path, rows: "Iterable[pyarrow.Table]", pattern: str, window: int, provenance: Mapping[str, Any]
 ) -> int:
@@ -115,7 +133,7 @@ def write_table(
 
     about = {"gqvae": __version__, "pattern": pattern, "window": window, "provenance": dict(provenance)}
     schema = pyarrow.schema(
-        {"piece": pyarrow.large_binary(), "count": pyarrow.int64()}, {"gqvae": json.dumps(about, sort_keys=True)}
+        {"piece": pyarrow.large_binary(), "count": pyarrow.int64()}, {_ABOUT: json.dumps(about, sort_keys=True)}
     )
     written = 0
     with replacing(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as file:
