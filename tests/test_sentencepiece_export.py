@@ -92,6 +92,6 @@ def test_what_single_precision_tells_apart_is_refused_with_the_reason(tmp_path: 
     """Seven spaces score the same in either order."""
     tokenizer, text = of("   ", "    ", scores=(-4.38, -4.03)), "##       "
     assert loaded(tokenizer).encode(text) != tokenizer.encode(text)
-    with pytest.raises(GqvaeError, match=r"ids differ on .*; SentencePiece adds scores in single precision: of segm"):
+    with pytest.raises(GqvaeError, match=r"ids differ on .* \(SentencePiece adds scores in single precision: of segm"):
         export_sentencepiece(tokenizer, tmp_path / "sp", [text])
     assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ PIECES = range(1, 128)
 """The bytes that are ordinary pieces."""
 EXTRA = len(PIECES) + 1
 """Ids that SentencePiece insists on beside ours: byte pieces, and `<unk>`."""
-NOTE_PRECISION = (
+CAUTION = (
     "SentencePiece adds scores in single precision: of segmentations that score the same, such as spaces in tokens of "
     "6 and 8 or of 8 and 6, it may find another"
 )
@@ -71,10 +71,7 @@ def check_sentencepiece(proof: Proof, tokenizer: Tokenizer, folder: Path) -> lis
 
     processor: Any = SentencePieceProcessor(model_file=str(folder / FILE))
     text_size = processor.get_piece_size() - EXTRA - len(tokenizer.vocabulary.specials)
-    try:
-        proof.check(Runtime("sentencepiece", text_size, processor.encode, processor.decode, plain=None))
-    except GqvaeError as error:
-        raise GqvaeError(f"{error}; {NOTE_PRECISION}") from error
+    proof.check(Runtime("sentencepiece", text_size, processor.encode, processor.decode, None, caution=CAUTION))
     for id_, name in enumerate(tokenizer.vocabulary.specials, start=text_size):
         same = processor.id_to_piece(id_) == name and processor.is_control(id_)
         expect(same, f"the special token {name!r} is not its own id")
