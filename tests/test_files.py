@@ -165,9 +165,12 @@ def test_the_next_write_clears_what_a_kill_left(tmp_path: Path) -> None:
 
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for write in (lambda path: write_json(path / "a", 1), lambda path: locked(path).__enter__()):
-        with pytest.raises(GqvaeError, match=rf"cannot write {tmp_path / 'file'}"):
-            write(tmp_path / "file")
+    with pytest.raises(GqvaeError, match=rf"cannot write {tmp_path / 'file'}"):
+        write_json(tmp_path / "file" / "a", 1)
+    with pytest.raises(GqvaeError, match=rf"{tmp_path / 'file'} is a file: name a folder"), locked(tmp_path / "file"):
+        pass
+    with pytest.raises(GqvaeError, match=rf"cannot write {tmp_path / 'file' / 'a'}"), locked(tmp_path / "file" / "a"):
+        pass
 
 
 def test_digests_depend_on_the_content_alone(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_resumed_they_end_as_if_they_had_never_stopped(shared: Path) -> None:
 
 def test_an_error_in_one_process_ends_all(shared: Path) -> None:
     """The first finds that the folder holds a run; the other waits for it."""
+    (shared / "text.txt").write_text("Once upon a time")
     command = ["-m", "gqvae", "train", "text.txt", "--out", str(shared / "whole")]
     done = torchrun(command, shared)
     assert done.returncode == 1
