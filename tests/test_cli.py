@@ -145,7 +145,6 @@ def test_count_writes_the_table_that_training_reads(text_file: str, tmp_path: Pa
         refused = call("count", text_file, "--out", str(out))
         assert refused.status == 1
         assert message in refused.err
-    assert Path(text_file).is_file()
     for size in ("much", "0", "-1GB", "1 XB"):
         refused = call("count", text_file, "--out", str(out), "--memory", size)
         assert refused.status == 1
