@@ -20,8 +20,8 @@ from typing import Any
 from timing import keep, tokenizers_and_texts
 
 from gqvae.corpus import Corpus
-from gqvae.encoding import encode_corpus
 from gqvae.names import load
+from gqvae.shards import encode_corpus
 
 TEXTS = {"wikipedia-8192": "wikipedia_train.txt", "multilingual-8192": "multilingual_train.txt"}
 TIMES = 72

@@ -13,8 +13,8 @@ from typing import Any
 from timing import keep, parser, side_by_side
 
 from gqvae.corpus import Corpus
-from gqvae.encoding import encode_corpus
 from gqvae.names import load
+from gqvae.shards import encode_corpus
 from gqvae.tokenizer import Tokenizer
 
 SIZE = 1_000_000

@@ -13,7 +13,7 @@ import zstandard
 from fuzz.inputs import Choices, altered, as_json, damaged
 from gqvae import GqvaeError
 from gqvae.corpus import Corpus
-from gqvae.readers import SUFFIXES
+from gqvae.corpus.readers import SUFFIXES
 
 FOLDER = Path(tempfile.mkdtemp())
 DOCUMENTS = ["One\r\ntwo\0\n", "日本語 👩\u200d🚀\n\n", " <|endoftext|> inside\n", "last, no newline"]

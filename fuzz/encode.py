@@ -4,8 +4,8 @@ import gqvae
 from fuzz.inputs import Choices
 from gqvae import GqvaeError, Tokenizer
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
-from gqvae.columns import Columns
-from gqvae.packed import unpack_each
+from gqvae.encoder.columns import Columns
+from gqvae.encoder.packed import unpack_each
 from gqvae.patterns import PATTERNS, begins_at_words
 
 _WORDS, _SENTENCES = gqvae.load("tinystories-1024"), gqvae.load("wikipedia-8192-superword")

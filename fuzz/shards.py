@@ -9,8 +9,7 @@ import numpy
 from fuzz.inputs import Choices, altered, as_json, damaged
 from fuzz.tokenizer_file import TOKENIZER
 from gqvae import GqvaeError
-from gqvae.encoding import encode_corpus
-from gqvae.shards import Shards
+from gqvae.shards import Shards, encode_corpus
 
 FOLDER = Path(tempfile.mkdtemp())
 DOCUMENTS = ["abab the é", "the", "x" * 50]

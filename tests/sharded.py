@@ -16,7 +16,7 @@ SMALL = 2_000  # bytes of text in a shard
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.plan._BATCH_BYTES", 500)
+    monkeypatch.setattr("gqvae.shards.plan._BATCH_BYTES", 500)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from toys import toy
 
 import gqvae
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
-from gqvae.viterbi import best_lengths, build_trie
+from gqvae.encoder.viterbi import best_lengths, build_trie
 
 NAMES = (
     "tinystories-1024",

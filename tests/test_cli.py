@@ -21,7 +21,7 @@ from gqvae.pretokens import PretokenTable
 def test_encoding_that_is_stopped_says_how_to_go_on(
     tok: str, text_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gqvae.encoding.encode_batch", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("gqvae.shards.encoding.encode_batch", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
     stopped = call("encode", tok, text_file, "--out", str(tmp_path / "shards"), "--workers", "1")
     assert stopped.status == 128 + signal.SIGTERM
     assert "stopped by SIGTERM; continue with the same command and --resume" in stopped.err.splitlines()[-1]
@@ -170,7 +170,9 @@ def test_count_replaces_nothing_but_an_earlier_table(text_file: str, tmp_path: P
         assert (PretokenTable.load(table).provenance["bytes"] == len("words")) == (corpus == other)
 
 
-@pytest.mark.parametrize("verb", [["count"], ["encode", "tinystories-1024"], ["train"]])
+@pytest.mark.parametrize(
+    "verb", [["count"], ["encode", "tinystories-1024"], ["train"], ["reproduce"], ["compare-quantizers"]]
+)
 def test_a_text_that_is_not_there_leaves_nothing_behind(verb: list[str], tmp_path: Path) -> None:
     result = call(*verb, str(tmp_path / "missing.txt"), "--out", str(tmp_path / "deep" / "out"))
     assert (result.status, "missing.txt: no such file or folder" in result.err) == (1, True)

@@ -15,10 +15,10 @@ import ray
 
 from gqvae.cli import main
 from gqvae.cluster import ray_map
-from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
 from gqvae.names import load
 from gqvae.pretokens import Counting
+from gqvae.shards import encode_corpus
 
 pytestmark = pytest.mark.slow
 DOCUMENTS = [f"The {n} cats' 日本 {'word ' * (n % 50)}\n\n" for n in range(4_000)]
@@ -64,7 +64,7 @@ def test_a_table_is_the_same_to_the_byte_when_a_worker_is_killed(
 def test_shards_are_the_same_to_the_byte_when_a_worker_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gqvae.plan._BATCH_BYTES", 50_000)
+    monkeypatch.setattr("gqvae.shards.plan._BATCH_BYTES", 50_000)
     tokenizer, marker = load("tinystories-1024"), tmp_path / "tasks"
     encode_corpus(tokenizer, DOCUMENTS, tmp_path / "here", shard_bytes=200_000)
     ordered = partial(map_with_a_death, marker=marker)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gqvae.corpus import Corpus
-from gqvae.documents import LongDocument
+from gqvae.corpus.documents import LongDocument
 from gqvae.errors import GqvaeError
 
 
@@ -21,7 +21,7 @@ def test_long_documents_are_the_same_documents(data: bytes, tmp_path: Path, monk
     path.write_bytes(data)
     whole = read(path)
     with monkeypatch.context() as patch:
-        for name, value in (("documents.LONG", 4), ("documents._BLOCK", 2), ("readers._LINE", 20)):
+        for name, value in (("corpus.documents.LONG", 4), ("corpus.documents._BLOCK", 2), ("corpus.readers._LINE", 20)):
             patch.setattr(f"gqvae.{name}", value)
         assert read(path) == whole
         assert read(path, separator=None) == ([data.decode()] if data else [])
@@ -40,8 +40,8 @@ def test_bytes_that_are_not_utf8_are_found_in_a_long_document(tmp_path: Path, mo
     path.write_bytes("日本\n".encode() * 100 + b"a\xff\nb\n<|endoftext|>\ncut \xe6")
     errors = []
     for long in (1 << 26, 64):
-        monkeypatch.setattr("gqvae.documents.LONG", long)
-        monkeypatch.setattr("gqvae.documents._BLOCK", 10)
+        monkeypatch.setattr("gqvae.corpus.documents.LONG", long)
+        monkeypatch.setattr("gqvae.corpus.documents._BLOCK", 10)
         corpus = Corpus((str(path),), on_error="skip")
         assert list(corpus.documents()) == []
         errors.append(corpus.skips.examples)
@@ -56,7 +56,7 @@ def test_a_full_disk_for_what_waits_there_is_no_bad_document(tmp_path: Path, mon
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("gqvae.documents.LONG", 4)
+    monkeypatch.setattr("gqvae.corpus.documents.LONG", 4)
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     (tmp_path / "a.txt").write_text("a long document\n<|endoftext|>\nb\n")
     with pytest.raises(GqvaeError, match=rf"cannot write {tempfile.gettempdir()}: No space left"):

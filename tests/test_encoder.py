@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from splitting import AWKWARD
 from toys import TEXT, toy
 
-from gqvae import columns, encoder, memo
+from gqvae import memo
 from gqvae.awkward import AWKWARD_TEXT
-from gqvae.columns import Columns
-from gqvae.packed import unpack
+from gqvae.encoder import columns, encoder
+from gqvae.encoder.columns import Columns
+from gqvae.encoder.packed import unpack
+from gqvae.encoder.words import Words
 from gqvae.patterns import PATTERNS, split
 from gqvae.tokenizer import Found, Tokenizer
-from gqvae.words import Words
 
 TOYS = {pattern: toy(pattern) for pattern in PATTERNS}
 SPACES = st.text(alphabet="ab1'.\u0301 \t\n\r\x0b\x1c\x1f\x85\u00a0\u2028\u3000", max_size=30)
@@ -140,7 +141,7 @@ def test_columns_learn_no_more_than_there_is_room_for(monkeypatch: pytest.Monkey
 def test_arrow_is_not_loaded_for_little() -> None:
     """For a text of a megabyte that takes longer than what it saves."""
     program = (
-        "import sys, gqvae, gqvae.encoder as encoder\n"
+        "import sys, gqvae, gqvae.encoder.encoder as encoder\n"
         "tokenizer = gqvae.load('tinystories-1024')\n"
         "def loaded(text): tokenizer.encode(text); return 'pyarrow' in sys.modules\n"
         "text = ' word' * (encoder._WORTH_ARROW // 12)\n"

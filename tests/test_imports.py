@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,33 +19,47 @@ HEAVY = TORCH | {"datasets", "matplotlib", "numpy", "pyarrow"}
 TRAINS = ("gqvae.learn", "gqvae.reproduce", "gqvae.zoo")
 TRAINING = TORCH | set(TRAINS)
 
-# Each stage may know the ones before it, never the ones after.
+# Each stage may know the ones before it, never the ones after. What a package exports comes after its modules.
 ORDER = [
     "gqvae.errors",
     "gqvae.arrow",
     "gqvae.machine",
     "gqvae.files",
+    "gqvae.memo",
+    "gqvae.grouped",
+    "gqvae.parallel.shelf",
+    "gqvae.parallel.worker",
+    "gqvae.parallel.pool",
+    "gqvae.parallel",
     "gqvae.cluster",
-    "gqvae.documents",
-    "gqvae.readers",
+    "gqvae.corpus.documents",
+    "gqvae.corpus.readers",
+    "gqvae.corpus.sources",
     "gqvae.corpus",
     "gqvae.patterns",
     "gqvae.boundaries",
     "gqvae.pretokens",
     "gqvae.vocabulary",
     "gqvae.bpe",
-    "gqvae.viterbi",
-    "gqvae.automaton",
-    "gqvae.lockstep",
-    "gqvae.segmentation",
-    "gqvae.words",
-    "gqvae.columns",
+    "gqvae.encoder.viterbi",
+    "gqvae.encoder.packed",
+    "gqvae.encoder.automaton",
+    "gqvae.encoder.lockstep",
+    "gqvae.encoder.segmentation",
+    "gqvae.encoder.words",
+    "gqvae.encoder.columns",
+    "gqvae.encoder.encoder",
+    "gqvae.encoder.processes",
     "gqvae.encoder",
+    "gqvae.offsets",
     "gqvae.tokenizer",
     "gqvae.names",
+    "gqvae.shards.plan",
+    "gqvae.shards.index",
+    "gqvae.shards.reading",
+    "gqvae.shards.writing",
+    "gqvae.shards.encoding",
     "gqvae.shards",
-    "gqvae.plan",
-    "gqvae.encoding",
     "gqvae.verify",
     "gqvae.export",
     "gqvae.evaluation",
@@ -96,6 +111,10 @@ def module_name(path: Path) -> str:
 
 def is_within(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
+
+
+def rank(module: str) -> int | None:
+    return next((number for number, stage in enumerate(ORDER) if is_within(module, stage)), None)
 
 
 def files() -> list[Path]:
@@ -155,15 +174,19 @@ def test_only_what_trains_imports_torch_at_module_level(path: Path) -> None:
 def test_no_stage_knows_a_later_one(path: Path) -> None:
     """Imports inside functions count too; the command line and the demo stand at the end and may use all."""
     name = module_name(path)
-    rank = next((number for number, stage in enumerate(ORDER) if is_within(name, stage)), None)
-    if rank is None:
+    if rank(name) is None:
         return
-    later = {
-        imported
-        for imported in imports(path, everywhere=True)
-        if any(is_within(imported, stage) for stage in ORDER[rank + 1 :])
-    }
+    later = {imported for imported in imports(path, everywhere=True) if (rank(imported) or 0) > (rank(name) or 0)}
     assert not later, f"{name} imports {sorted(later)}, which come after it"
+
+
+@pytest.mark.parametrize(
+    "name", ["corpus", "encoder", "evaluation", "export", "learn", "parallel", "pretokens", "shards"]
+)
+def test_a_package_says_what_each_of_its_files_is_for(name: str) -> None:
+    about = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))) or ""
+    there = {path.name for path in (PACKAGE / name).glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\w+\.py", about)) == there
 
 
 @pytest.mark.parametrize("path", files(), ids=module_name)

@@ -137,8 +137,7 @@ def test_no_way_to_encode_makes_a_special_id_of_text(text: str) -> None:
 
 
 def test_shards_hold_no_special_id_but_the_ends_of_documents(tmp_path: Path) -> None:
-    from gqvae.encoding import encode_corpus
-    from gqvae.shards import Shards
+    from gqvae.shards import Shards, encode_corpus
 
     texts = [f"a{END}b{''.join(NAMES)}", END, *AWKWARD_TEXT[1:]]
     encode_corpus(SPECIAL, texts, tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toys import toy
 
-from gqvae.encoding import encode_corpus
+from gqvae.shards import encode_corpus
 
 UNITS = {
     "letter": "a",

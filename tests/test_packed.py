@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gqvae import packed
-from gqvae.packed import pack, unpack, unpack_each
+from gqvae.encoder import packed
+from gqvae.encoder.packed import pack, unpack, unpack_each
 
 ids = st.lists(st.integers(0, (1 << 17) - 1), max_size=20)
 

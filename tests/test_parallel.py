@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from gqvae import parallel
+from gqvae.encoder.packed import pack
+from gqvae.encoder.processes import encode_in_processes
 from gqvae.errors import GqvaeError
-from gqvae.grouped import encode_in_processes
-from gqvae.packed import pack
-from gqvae.parallel import map_in_processes
-from gqvae.shelf import PLACE_BYTES, Shelf
+from gqvae.parallel import map_in_processes, pool
+from gqvae.parallel.shelf import PLACE_BYTES, Shelf
 
 HERE = os.getpid()
 
@@ -145,7 +144,7 @@ def test_items_and_results_lie_in_shared_memory(monkeypatch: pytest.MonkeyPatch)
             told.append(given)
             return super().get(place, given)
 
-    monkeypatch.setattr(parallel, "Shelf", Watched)
+    monkeypatch.setattr(pool, "Shelf", Watched)
     items = [bytes([number]) * 100_000 for number in range(30)]
     assert list(map_in_processes(twice, items, 2)) == [*map(twice, items)]
     assert told
@@ -246,9 +245,9 @@ def test_processes_need_not_be_forked(method: str, shared: bool) -> None:
 
 @pytest.mark.parametrize("without_numpy", [False, True])
 def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.packed._MANY", 1)
+    monkeypatch.setattr("gqvae.encoder.packed._MANY", 1)
     if without_numpy:
-        monkeypatch.setattr("gqvae.packed.find_spec", lambda _: None)
+        monkeypatch.setattr("gqvae.encoder.packed.find_spec", lambda _: None)
     texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
     found = encode_in_processes(packed_of, texts, 2, 10)
     assert found == ids_of(texts)

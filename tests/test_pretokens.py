@@ -16,7 +16,7 @@ from splitting import AWKWARD, NAMES, texts
 
 from gqvae.arrow import column
 from gqvae.corpus import Corpus, is_held_out
-from gqvae.documents import LongDocument
+from gqvae.corpus.documents import LongDocument
 from gqvae.errors import GqvaeError
 from gqvae.pretokens import Counting, PretokenTable, count_pretokens, cut, split
 from gqvae.pretokens.pieces import Counts
@@ -103,7 +103,11 @@ def test_what_outgrows_memory_goes_to_disk_and_comes_out_the_same(
 
 
 def test_a_long_document_is_counted_and_set_aside_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("documents.LONG", 10_000), ("documents._BLOCK", 3_000), ("readers._LINE", 1_000)):
+    for name, value in (
+        ("corpus.documents.LONG", 10_000),
+        ("corpus.documents._BLOCK", 3_000),
+        ("corpus.readers._LINE", 1_000),
+    ):
         monkeypatch.setattr(f"gqvae.{name}", value)
     documents = [*some_documents(20), " ".join(some_documents(40, seed=1)), "日本語" * 9_000]
     (tmp_path / "a.txt").write_text("\n<|endoftext|>\n".join(documents), newline="")

@@ -10,8 +10,7 @@ from formats import DOCUMENTS, FORMATS, TXT, parquet, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gqvae import readers
-from gqvae.corpus import Corpus
+from gqvae.corpus import Corpus, readers
 from gqvae.errors import GqvaeError
 
 # ---- bad documents

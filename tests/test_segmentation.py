@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import TEXT, toy
 
-from gqvae import automaton, lockstep, packed, segmentation
-from gqvae.automaton import Automaton
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
+from gqvae.encoder import automaton, lockstep, packed, segmentation
+from gqvae.encoder.automaton import Automaton
+from gqvae.encoder.packed import unpack
+from gqvae.encoder.segmentation import Segmenter
+from gqvae.encoder.viterbi import best_ids, best_lengths, build_trie
 from gqvae.names import load
-from gqvae.packed import unpack
 from gqvae.patterns import split
-from gqvae.segmentation import Segmenter
 from gqvae.tokenizer import Tokenizer
-from gqvae.viterbi import best_ids, best_lengths, build_trie
 from gqvae.vocabulary import Vocabulary
 
 TOY = toy("none")
 
 
 def slow_twin(data: bytes, scores: dict[bytes, float]) -> tuple[float, list[bytes]]:
-    """The recurrence of `gqvae.viterbi` as it reads: the best last token, the longest on a tie."""
+    """The recurrence of `gqvae.encoder.viterbi` as it reads: the best last token, the longest on a tie."""
     table: list[tuple[float, list[bytes]]] = [(0.0, [])]
     for end in range(1, len(data) + 1):
         options = [
@@ -79,7 +79,7 @@ def test_blocks_do_not_change_the_segmentation(monkeypatch: pytest.MonkeyPatch) 
     trie = build_trie(TOY.vocabulary.plain_tokens, TOY.scores)
     whole = best_lengths(data, trie, 8)
     for block in (1, 2, 7, 8, 9, 100, len(data)):
-        monkeypatch.setattr("gqvae.viterbi._BLOCK", block)
+        monkeypatch.setattr("gqvae.encoder.viterbi._BLOCK", block)
         assert best_lengths(data, trie, 8) == whole
 
 

@@ -8,10 +8,9 @@ import pytest
 from sharded import DOCUMENTS, SMALL, TOY, content, small_batches, stopping  # noqa: F401 (a fixture for all tests)
 from toys import TEXT, toy
 
-from gqvae.encoding import encode_corpus
 from gqvae.errors import GqvaeError
 from gqvae.files import digest, locked
-from gqvae.shards import Shards
+from gqvae.shards import Shards, encode_corpus
 
 
 @pytest.fixture

@@ -18,12 +18,11 @@ from toys import TEXT
 
 from gqvae.cli import main
 from gqvae.corpus import Corpus
-from gqvae.documents import LongDocument
-from gqvae.encoding import encode_corpus
+from gqvae.corpus.documents import LongDocument
 from gqvae.errors import GqvaeError
 from gqvae.names import load
-from gqvae.plan import plan
-from gqvae.shards import Shards
+from gqvae.shards import Shards, encode_corpus
+from gqvae.shards.plan import plan
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
@@ -90,7 +89,7 @@ def test_the_plan_keeps_order_and_bounds(documents: list[str], shard_bytes: int)
 
 
 def test_a_shard_has_no_more_documents_than_offsets_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.plan._MOST_DOCUMENTS", 3)
+    monkeypatch.setattr("gqvae.shards.plan._MOST_DOCUMENTS", 3)
     batches = list(plan(["a", "", "b", "c", "d", "e", "f"], 1000, "gpt2"))
     assert [(batch.shard, len(batch.documents)) for batch in batches] == [(0, 3), (1, 3), (2, 1)]
 
@@ -175,7 +174,11 @@ def test_files_are_encoded_from_the_command_line(tmp_path: Path, capsys: pytest.
 def test_a_long_document_is_encoded_in_parts_to_the_same_ids(
     format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("documents.LONG", 5_000), ("documents._BLOCK", 900), ("plan._BATCH_BYTES", 2_000)):
+    for name, value in (
+        ("corpus.documents.LONG", 5_000),
+        ("corpus.documents._BLOCK", 900),
+        ("shards.plan._BATCH_BYTES", 2_000),
+    ):
         monkeypatch.setattr(f"gqvae.{name}", value)
     texts = ["short\n", "The cat's 12 日本 mats. " * 400, "", "x\n", "日本語" * 2_000, "last\n"]
     (tmp_path / "a.txt").write_text("<|endoftext|>\n".join(text and text.strip() + "\n" for text in texts))

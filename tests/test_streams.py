@@ -147,9 +147,9 @@ def test_what_is_too_long_for_an_id_is_not_kept(monkeypatch: pytest.MonkeyPatch)
 def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(
     tok: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("patterns.UNBROKEN", 2_000), ("streams._CHUNK", 500), ("documents._BLOCK", 500)):
+    for name, value in (("patterns.UNBROKEN", 2_000), ("streams._CHUNK", 500), ("corpus.documents._BLOCK", 500)):
         monkeypatch.setattr(f"gqvae.{name}", value)
-    monkeypatch.setattr("gqvae.documents.LONG", 1_000)
+    monkeypatch.setattr("gqvae.corpus.documents.LONG", 1_000)
     path = tmp_path / "letters.txt"
     path.write_bytes(b"x" * 5_000)
     for arguments in (["count", str(path), "--out", str(tmp_path / "t")],

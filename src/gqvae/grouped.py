@@ -1,11 +1,7 @@
-"""Texts in groups, to be encoded at once, here or in other processes."""
+"""Texts in groups, to be worked on at once."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
-
-from gqvae.packed import unpack_each
-from gqvae.parallel import Elsewhere, Learner, map_in_processes
 
 _Text = TypeVar("_Text", bound=str | bytes)
 
@@ -22,25 +18,3 @@ def groups(texts: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
             group, found = [], 0
     if group:
         yield group
-
-
-def encode_in_processes(
-    to_packed: Callable[[list[_Text]], list[bytes]],
-    texts: Iterable[_Text],
-    workers: int,
-    size: int,
-    learner: Learner | None = None,
-) -> list[list[int]]:
-    """The ids of all texts, shared out over `workers` processes.
-
-    Args:
-        to_packed: gives them packed; must be picklable.
-        size: characters of the texts that are given to a process at once.
-    """
-
-    def here(group: list[_Text]) -> list[list[int]]:
-        return unpack_each(to_packed(group))
-
-    elsewhere = Elsewhere(to_packed, unpack_each)  # what is packed travels fast
-    encoded = map_in_processes(here, groups(texts, size), workers, elsewhere, learner)
-    return list(chain.from_iterable(encoded))

@@ -1,7 +1,7 @@
 """The tokenizer at run time: text or bytes to ids and back, without torch.
 
 Text is cut into pretokens by a pattern; a pretoken's ids are its segmentation of largest total score
-(`gqvae.viterbi`). What was segmented once is remembered (`gqvae.encoder`).
+(`gqvae.encoder.viterbi`). What was segmented once is remembered (`gqvae.encoder`).
 
 >>> from gqvae.vocabulary import Vocabulary
 >>> vocabulary = Vocabulary(learned=(b"he", b"hell", b"o wor"))
@@ -22,11 +22,12 @@ from typing import Any, Literal
 from gqvae import artifact
 from gqvae.awkward import AWKWARD_BYTES, AWKWARD_TEXT
 from gqvae.encoder import Encoder
+from gqvae.encoder.packed import pack, unpack, unpack_each
+from gqvae.encoder.processes import encode_in_processes
+from gqvae.encoder.segmentation import Segmenter
 from gqvae.errors import GqvaeError
-from gqvae.grouped import encode_in_processes
-from gqvae.packed import pack, unpack, unpack_each
+from gqvae.offsets import spans
 from gqvae.patterns import compiled_pattern
-from gqvae.segmentation import Segmenter
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_texts, decoded_text
 from gqvae.vocabulary import Vocabulary, special_pattern
 
@@ -158,14 +159,8 @@ class Tokenizer:
         Of a str they count characters; tokens that share a character overlap, as in Hugging Face's tokenizers.
         """
         ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
-        sizes = _characters if isinstance(text, str) else _bytes
-        size_of = {index: sizes(self._bytes_of[index]) for index in set(ids)}
-        spans, end = [], 0
-        for index in ids:
-            shared, size = size_of[index]
-            start, end = end - shared, end + size
-            spans.append((index, start, end))
-        return spans
+        places = spans(map(self._bytes_of.__getitem__, ids), characters=isinstance(text, str))
+        return [(index, start, end) for index, (start, end) in zip(ids, places, strict=True)]
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
@@ -272,17 +267,6 @@ class Tokenizer:
         ways = self._encoder.packed, lambda name: pack([self.vocabulary.special_ids[name]])
         # the pattern is one group, so every second part is a special token
         return b"".join(ways[index % 2](part) for index, part in enumerate(special_pattern(allowed).split(text)))
-
-
-def _bytes(token: bytes) -> tuple[int, int]:
-    """As `_characters`, of bytes, none of which tokens share."""
-    return 0, len(token)
-
-
-def _characters(token: bytes) -> tuple[int, int]:
-    """Whether it begins within a character, and how many begin in it."""
-    begun = sum(byte & 0xC0 != 0x80 for byte in token)
-    return int(token[0] & 0xC0 == 0x80), begun
 
 
 class Found:

@@ -79,8 +79,9 @@ def encode(
     else:
         from gqvae import machine
         from gqvae.cluster import ray_map
-        from gqvae.encoding import PROCESS, encode_corpus
         from gqvae.names import load
+        from gqvae.shards import encode_corpus
+        from gqvae.shards.encoding import PROCESS
         from gqvae.terminal import progress, say
 
         check_engine(engine, workers)

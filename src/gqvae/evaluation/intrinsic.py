@@ -14,10 +14,10 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-from gqvae.documents import blocks
+from gqvae.corpus.documents import blocks
+from gqvae.corpus.readers import read_documents
 from gqvae.errors import GqvaeError
 from gqvae.evaluation.metrics import Row, TokenizerLike, evaluate
-from gqvae.readers import read_documents
 
 WORD = re.compile(r"\S+")
 SPECIAL_NAME = re.compile(rb"<[^<>\s]+>|\[[^\[\]\s]+\]")

@@ -7,7 +7,7 @@ is filtered, no separator or special token is added, and a vocabulary size count
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
-from gqvae.documents import utf8
+from gqvae.corpus.documents import utf8
 from gqvae.errors import GqvaeError
 
 

@@ -2,6 +2,12 @@
 
 `huggingface` and `sentencepiece` hold the tokenizer itself. `portable` is a byte-level BPE near it, with ids of its
 own, that every fast runtime shares; `gguf` holds a portable one.
+
+huggingface.py, portable.py, tiktoken.py, sentencepiece.py, gguf.py   the formats
+parity.py    the proof, and a folder that appears when it holds
+again.py     the proof once more, later
+choosing.py  the vocabulary of a portable export
+chat.py      what transformers is told beside the ids
 """
 
 from gqvae.export.chat import Settings as Settings

@@ -21,7 +21,7 @@ import torch
 
 from gqvae.config import Config
 from gqvae.corpus import Corpus, is_held_out
-from gqvae.documents import Document, blocks
+from gqvae.corpus.documents import Document, blocks
 from gqvae.errors import GqvaeError
 from gqvae.files import digest, file_digest, read_json, replacing, write_json
 from gqvae.learn.alphabet import WHOLE, Alphabet, SymbolTable

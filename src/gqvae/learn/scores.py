@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 
+from gqvae.encoder.viterbi import best_ids, build_trie
 from gqvae.validation import SCORE_DECIMALS
-from gqvae.viterbi import best_ids, build_trie
 from gqvae.vocabulary import Vocabulary
 
 FIRST = tuple((-1.0, eta) for eta in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2))

@@ -6,6 +6,7 @@ after the count, cost grows with the vocabulary of the corpus and not with its s
 batches.py   documents -> blocks of text that split by themselves, hashed on the way
 pieces.py    a batch -> its distinct pretokens, counted
 tally.py     the sum over batches
+spill.py     what of it waits on disk
 ranking.py   most frequent first
 table.py     the result, and its file
 counting.py  all of it, in several threads

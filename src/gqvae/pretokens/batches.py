@@ -5,7 +5,7 @@ from typing import Any
 
 from gqvae.boundaries import boundaries
 from gqvae.corpus import TextHash
-from gqvae.documents import Document, blocks, utf8
+from gqvae.corpus.documents import Document, blocks, utf8
 from gqvae.grouped import groups
 from gqvae.patterns import check_broken
 

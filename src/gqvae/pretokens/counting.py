@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from gqvae import machine
-from gqvae.documents import Document
+from gqvae.corpus.documents import Document
 from gqvae.files import telling
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches

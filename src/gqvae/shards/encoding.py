@@ -1,13 +1,12 @@
-"""A corpus -> token shards (`gqvae.shards`): resumable, in bounded memory, over any number of processes.
+"""A corpus -> token shards: resumable, in bounded memory, over any number of processes.
 
-What goes where follows from the documents alone (`gqvae.plan`), so that the shards are the same to the byte however the
-work was shared out, and whether or not it was interrupted.
+What goes where follows from the documents alone (`gqvae.shards.plan`), so that the shards are the same to the byte
+however the work was shared out, and whether or not it was interrupted.
 """
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -15,37 +14,27 @@ from pathlib import Path
 from typing import Protocol
 
 from gqvae import __version__
-from gqvae.documents import Document
+from gqvae.corpus.documents import Document
 from gqvae.errors import GqvaeError
-from gqvae.files import LOCK, PARTIAL, file_digest, locked, sync, telling
+from gqvae.files import LOCK, PARTIAL, locked
 from gqvae.parallel import map_in_processes
-from gqvae.plan import Batch, plan
-from gqvae.shards import FORMATS, INDEX, Index, Maker, Shard, check_files
+from gqvae.shards.index import FORMATS, INDEX, Index, Maker, check_files
+from gqvae.shards.plan import Batch, plan
+from gqvae.shards.writing import EncodedBatch, write_shard
 from gqvae.tokenizer import Found, Tokenizer
 from gqvae.vocabulary import END_OF_TEXT
 
 SHARD_BYTES = 1 << 28
 PROCESS = 450_000_000
 """Bytes of memory that a process takes at most, with a document of a few megabytes."""
-_MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The ids of a batch, end to end, and how many each document, or part of one, has."""
-
-    shard: int
-    ids: "array[int]"
-    lengths: "array[int]"
-    bytes: int
-    corpus_sha256: str
-    goes_on: bool
 
 
 class OrderedMap(Protocol):
     """What computes the batches: like the builtin `map`, results in the order of the items."""
 
-    def __call__(self, function: Callable[[Batch], Encoded], batches: Iterable[Batch], /) -> Iterable[Encoded]: ...
+    def __call__(
+        self, function: Callable[[Batch], EncodedBatch], batches: Iterable[Batch], /
+    ) -> Iterable[EncodedBatch]: ...
 
 
 def encode_corpus(
@@ -84,14 +73,14 @@ def encode_corpus(
         batches = _after(index, plan(documents, shard_bytes, tokenizer.pattern), folder)
         encoded = ordered(partial(encode_batch, tokenizer=tokenizer, end=maker.end), batches)
         for number, group in groupby(encoded, key=attrgetter("shard")):
-            index.shards.append(_write_shard(folder, number, maker, group))
+            index.shards.append(write_shard(folder, number, maker, group))
             index.write(folder)
         index = replace(index, complete=True)
         index.write(folder)
     return index
 
 
-def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded:
+def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> EncodedBatch:
     """The ids of a batch, each document followed by the id `end`."""
     ids, lengths = array("I"), array("q")
     last = len(batch.documents) - 1
@@ -101,12 +90,12 @@ def encode_batch(batch: Batch, tokenizer: Tokenizer, end: int | None) -> Encoded
         ids += found
         lengths.append(len(found))
     size = sum(map(len, batch.documents))
-    return Encoded(batch.shard, ids, lengths, size, batch.corpus_sha256, batch.goes_on)
+    return EncodedBatch(batch.shard, ids, lengths, size, batch.corpus_sha256, batch.goes_on)
 
 
 def _in_processes(
-    function: Callable[[Batch], Encoded], batches: Iterable[Batch], workers: int, tokenizer: Tokenizer
-) -> Iterator[Encoded]:
+    function: Callable[[Batch], EncodedBatch], batches: Iterable[Batch], workers: int, tokenizer: Tokenizer
+) -> Iterator[EncodedBatch]:
     return map_in_processes(function, batches, workers, learner=Found(tokenizer))
 
 
@@ -168,78 +157,3 @@ def _after(index: Index, batches: Iterable[Batch], folder: Path) -> Iterator[Bat
         seen = number + 1
     if seen < finished:
         raise other
-
-
-def _write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encoded]) -> Shard:
-    """Write one shard and put it in its place when it is whole."""
-    names = maker.names(number)
-    partial_paths = [folder / (name + PARTIAL) for name in names]
-    opened: Callable[..., AbstractContextManager[Callable[[Encoded], None]]]
-    opened = _bin if maker.format == "bin" else _parquet
-    documents = tokens = size = 0
-    with telling(folder), opened(maker, *partial_paths) as write:
-        for part in parts if maker.format == "bin" else _whole(parts):
-            write(part)
-            documents += len(part.lengths) - part.goes_on
-            tokens, size = tokens + len(part.ids), size + part.bytes
-            corpus_sha256 = part.corpus_sha256
-    files = {name: file_digest(path) for name, path in zip(names, partial_paths, strict=True)}
-    for name, path in zip(names, partial_paths, strict=True):
-        sync(path)
-        path.replace(folder / name)
-    sync(folder)
-    return Shard(documents, tokens, size, corpus_sha256, files)
-
-
-def _whole(parts: Iterable[Encoded]) -> Iterator[Encoded]:
-    """The parts of a long document put together: a row of Parquet is written at once."""
-    held: Encoded | None = None
-    for part in parts:
-        if held and len(held.ids) > _MOST_IN_ROW:
-            raise GqvaeError(f"a document of over {_MOST_IN_ROW:,} tokens is too long for Parquet: take the format bin")
-        if held:
-            held.ids.extend(part.ids)
-            held.lengths[-1] += part.lengths[0]
-            held.lengths.extend(part.lengths[1:])
-        held = replace(part, ids=held.ids, lengths=held.lengths, bytes=held.bytes + part.bytes) if held else part
-        if not held.goes_on:
-            yield held
-            held = None
-
-
-@contextmanager
-def _bin(maker: Maker, ids: Path, offsets: Path) -> Iterator[Callable[[Encoded], None]]:
-    import numpy
-
-    lengths, goes_on = array("q", [0]), False
-    with ids.open("wb") as file:
-
-        def write(part: Encoded) -> None:
-            nonlocal goes_on
-            file.write(numpy.asarray(part.ids, dtype=maker.dtype).data)  # `tofile` does not say what went wrong
-            if goes_on:
-                lengths[-1] += part.lengths[0]
-            lengths.extend(part.lengths[goes_on:])
-            goes_on = part.goes_on
-
-        yield write
-    with offsets.open("wb") as file:
-        numpy.save(file, numpy.cumsum(lengths, dtype="<i8"))
-
-
-@contextmanager
-def _parquet(maker: Maker, path: Path) -> Iterator[Callable[[Encoded], None]]:
-    import numpy
-    import pyarrow
-    import pyarrow.parquet
-
-    kind = pyarrow.uint16() if maker.dtype == "<u2" else pyarrow.uint32()
-    schema = pyarrow.schema({"ids": pyarrow.list_(kind)})
-    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
-
-        def write(part: Encoded) -> None:
-            offsets = numpy.cumsum([0, *part.lengths], dtype=numpy.int32)
-            column = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(numpy.asarray(part.ids, maker.dtype)))
-            file.write_table(pyarrow.table([column], schema=schema))
-
-        yield write

@@ -1,9 +1,9 @@
-"""The segmentation of `gqvae.viterbi`, found by reading each byte once.
+"""The segmentation of `gqvae.encoder.viterbi`, found by reading each byte once.
 
-`gqvae.viterbi` looks, at every byte, for the tokens that begin there. Here an automaton knows the tokens that *end*
-there (Aho and Corasick 1975, "Efficient string matching: an aid to bibliographic search"): its state is the longest
-suffix of the bytes so far that some token begins with. The candidates for best[j] are the same, in the same order, the
-longest token first, and so are the sums: the ids are equal, ties and rounding included. A test compares the two.
+That looks, at every byte, for the tokens that begin there. Here an automaton knows the tokens that *end* there (Aho and
+Corasick 1975, "Efficient string matching: an aid to bibliographic search"): its state is the longest suffix of the
+bytes so far that some token begins with. The candidates for best[j] are the same, in the same order, the longest token
+first, and so are the sums: the ids are equal, ties and rounding included. A test compares the two.
 """
 
 from array import array

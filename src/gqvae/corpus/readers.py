@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-from gqvae.documents import Document, Gathered, decode
+from gqvae.corpus.documents import Document, Gathered, decode
 from gqvae.errors import GqvaeError, to_install
 
 STDIN = "-"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gqvae.documents import Document, blocks
+from gqvae.corpus.documents import Document, blocks
+from gqvae.corpus.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
 from gqvae.errors import GqvaeError
 from gqvae.files import replacing
-from gqvae.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
 
 DEFAULT_SEPARATOR = "<|endoftext|>"
 """The usual document separator in plain text, on a line of its own."""

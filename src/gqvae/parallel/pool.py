@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, Process, current_process
 from multiprocessing.connection import Connection
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from gqvae.errors import GqvaeError
-from gqvae.shelf import Shelf
-from gqvae.worker import Outcome, outcome, serve
+from gqvae.parallel.shelf import Shelf
+from gqvae.parallel.worker import Learner, Outcome, outcome, serve
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -33,19 +33,6 @@ class Elsewhere(Generic[_Item, _Result]):
     """Gives what travels fast."""
     unpack: Callable[[Any], _Result]
     """Makes of it, here, what the function that is mapped gives."""
-
-
-class Learner(Protocol):
-    """What remembers what a function found, so that it need not be found again."""
-
-    def news(self) -> Any:
-        """What was found since this was last asked for, from the first time on; None for nothing."""
-
-    def learn(self, news: Any, /) -> None:
-        """Remember what another process found."""
-
-    def quiet(self) -> None:
-        """No more news is asked for."""
 
 
 def map_in_processes(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gqvae.corpus import TextHash
-from gqvae.documents import Document, LongDocument, utf8
+from gqvae.corpus.documents import Document, LongDocument, utf8
 from gqvae.pretokens.batches import safe_blocks
 
 _BATCH_BYTES = 1 << 20

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import chain
 
-from gqvae.columns import Columns
+from gqvae.encoder.columns import Columns
+from gqvae.encoder.words import Words
 from gqvae.grouped import groups
 from gqvae.patterns import begins_at_words, text_blocks
-from gqvae.words import Words
 
 _GROUP = 1 << 20  # characters: the more, the less it takes to look up known parts, until caches are too small
 _GROUP_OF_WORDS = 1 << 18
@@ -23,7 +23,7 @@ _News = tuple[dict[str, bytes] | None, dict[bytes, bytes] | None]  # of words, o
 
 
 class Encoder:
-    """The ids (`gqvae.packed`) of texts, whose surrogates, if any, are the escapes of bytes that are not UTF-8.
+    """The ids (`gqvae.encoder.packed`) of texts, whose surrogates, if any, are the escapes of bytes that are not UTF-8.
 
     Several threads may use it.
 

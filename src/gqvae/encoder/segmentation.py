@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 
-from gqvae.automaton import Automaton
-from gqvae.lockstep import Lockstep
-from gqvae.packed import pack
+from gqvae.encoder.automaton import Automaton
+from gqvae.encoder.lockstep import Lockstep
+from gqvae.encoder.packed import pack
 
 _FEWEST = 64  # strings that should still have a byte at each common step: with fewer, one by one is faster
 _MOST_BYTES = 1 << 10  # of a string in lockstep, as memory is that times the strings
@@ -14,7 +14,7 @@ _MOST_STATES = 1 << 16  # for its tables, which number them in 16 bits and take 
 
 
 class Segmenter:
-    """Segments byte strings into tokens whose scores have the largest sum, as `gqvae.viterbi` does.
+    """Segments byte strings into tokens whose scores have the largest sum, as `gqvae.encoder.viterbi` does.
 
     Args:
         tokens: all 256 single bytes among them; token i has id i.

@@ -8,14 +8,24 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from gqvae.shelf import Shelf
-
-if TYPE_CHECKING:
-    from gqvae.parallel import Learner
+from gqvae.parallel.shelf import Shelf
 
 Outcome = tuple[Any, Exception | None]
+
+
+class Learner(Protocol):
+    """What remembers what a function found, so that it need not be found again."""
+
+    def news(self) -> Any:
+        """What was found since this was last asked for, from the first time on; None for nothing."""
+
+    def learn(self, news: Any, /) -> None:
+        """Remember what another process found."""
+
+    def quiet(self) -> None:
+        """No more news is asked for."""
 
 
 def outcome(function: Callable[..., Any], *arguments: Any) -> Outcome:
@@ -27,7 +37,7 @@ def outcome(function: Callable[..., Any], *arguments: Any) -> Outcome:
 
 def serve(
     function: Callable[[Any], Any],
-    learner: "Learner",
+    learner: Learner,
     shelf: Shelf,
     items: "Connection[Any, Any]",
     results: "Connection[Any, Any]",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gqvae import machine
 from gqvae.arrow import column, numbers, strings, where
 from gqvae.boundaries import Boundaries, boundaries
+from gqvae.encoder.packed import slices
 from gqvae.memo import MEMO_ENTRIES, MEMO_KEY, News
-from gqvae.packed import slices
 from gqvae.patterns import split_each
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class _Known(NamedTuple):
 
 
 class Columns:
-    """The ids (`gqvae.packed`) of texts in UTF-8. Several threads may use it.
+    """The ids (`gqvae.encoder.packed`) of texts in UTF-8. Several threads may use it.
 
     Args:
         pattern: a name in `gqvae.patterns.PATTERNS`, any but "none".

@@ -1,4 +1,4 @@
-"""`gqvae.automaton` for many byte strings at once, with numpy: the n-th byte of all of them, then the next.
+"""`gqvae.encoder.automaton` for many byte strings at once, with numpy: the n-th byte of all of them, then the next.
 
 The same candidates in the same order and the same sums of float64, so the same ids; a test compares the two.
 
@@ -8,8 +8,8 @@ Shapes: S states, V tokens, N byte strings, L bytes of the longest of them.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gqvae.automaton import Ending, State
-from gqvae.packed import WIDTH, slices
+from gqvae.encoder.automaton import Ending, State
+from gqvae.encoder.packed import WIDTH, slices
 
 if TYPE_CHECKING:
     import numpy

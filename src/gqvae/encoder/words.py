@@ -8,9 +8,9 @@ block of text is found first and computed at once: the pattern runs over all new
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, compress, islice
 
+from gqvae.encoder.packed import slices
 from gqvae.grouped import groups
 from gqvae.memo import Memo
-from gqvae.packed import slices
 from gqvae.patterns import WORD_START, begins_at_words, split_text, text_blocks
 
 # Characters cut into keys at once: many enough to compute new ones together, few enough for a processor's caches.
@@ -19,7 +19,7 @@ _BLOCK_ACROSS_WORDS = 1 << 19  # sentences are fewer
 
 
 class Words:
-    """The ids (`gqvae.packed`) of texts, whose surrogates, if any, are the escapes of bytes that are not UTF-8.
+    """The ids (`gqvae.encoder.packed`) of texts, whose surrogates, if any, are the escapes of bytes that are not UTF-8.
 
     Args:
         pattern: a name in `gqvae.patterns.PATTERNS`.
