@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 check: $(STAMP)
 	$(RUN) ruff check .
-	$(RUN) ruff format --check src tests runs benchmarks
+	$(RUN) ruff format --check src tests examples runs benchmarks fuzz
 	$(RUN) mypy
 
 test: check

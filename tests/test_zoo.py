@@ -115,7 +115,7 @@ def test_the_page_has_the_tables_of_the_results(path: Path) -> None:
 
 
 def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second call has nothing left to do."""
+    """The second call has nothing left to do, and needs the text no more."""
     text = tmp_path / "text.txt"
     text.write_text("\n<|endoftext|>\n".join(topics[name][:900] for name in sorted(topics)[:30]))
     command = ["compare-quantizers", str(text), "--out", str(tmp_path / "out")]
@@ -129,6 +129,7 @@ def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         assert printed == f"{table(results)}\n{cost_table(results)}\n"
         assert (tmp_path / "out" / "table.md").read_text() == tables(results) == printed[:-1]
+        text.unlink(missing_ok=True)
     assert [(row["arm"], row["seeds"], row["lossless"]) for row in results["arms"]] == [
         ("cosine", 2, True),
         ("fsq", 2, True),

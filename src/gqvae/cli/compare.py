@@ -2,13 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gqvae.cli.app import INPUTS, BadDocuments, Field, OnError, Out, SeparatorLine, corpus_of, report_skips
+from gqvae.cli.app import INPUTS, BadDocuments, Field, OnError, Out, SeparatorLine, corpus_of, existing, report_skips
 from gqvae.cli.stopping import advising
 from gqvae.errors import GqvaeError
+
+if TYPE_CHECKING:
+    from gqvae.corpus import Corpus
 
 
 class Size(StrEnum):
@@ -49,7 +52,7 @@ def reproduce(
     if quick and size is Size.large:
         raise typer.BadParameter("--quick is --size quick: leave one of the two out")
     chosen = SIZES["quick" if quick else size.value].override(settings or [])
-    text = corpus_of(corpus, separator, field, on_error) if corpus else None
+    text = _to_read(corpus_of(corpus, separator, field, on_error), out) if corpus else None
     documents = text.documents() if text else python_corpus()
     with advising("continue with the same command"):
         results = run(chosen, corpus or ["Python's own text"], documents, out, parallel, jobs)
@@ -82,12 +85,19 @@ def compare_quantizers(
     from gqvae.zoo.run import compare_quantizers as run
     from gqvae.zoo.settings import ZooSettings
 
-    text = corpus_of(corpus, separator, field, on_error)
+    text = _to_read(corpus_of(corpus, separator, field, on_error), out)
     results = run(ZooSettings().override(settings or []), corpus, text.documents(), out, jobs)
     report_skips(text)
     typer.echo(tables(results))
     if results["failures"]:
         raise GqvaeError(f"{len(results['failures'])} cells failed; {out / 'results.json'} says which")
+
+
+def _to_read(corpus: "Corpus", out: Path) -> "Corpus":
+    """The corpus, if its files are there, or are not needed any more: a comparison that goes on has its own copy."""
+    from gqvae.reproduce.workspace import Space
+
+    return corpus if Space(out).about.exists() else existing(corpus)
 
 
 def demo(
