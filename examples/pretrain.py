@@ -30,7 +30,7 @@ class Windows(Dataset[Tensor]):
 
     def __init__(self, shards: Shards, length: int) -> None:
         self.length = length
-        maps = [shards.ids(number) for number in range(len(shards))]
+        maps = [shards.ids(number) for number in range(shards.count)]
         self.places = [(ids, start) for ids in maps for start in range(0, len(ids) - length + 1, length)]
 
     def __len__(self) -> int:

@@ -76,7 +76,7 @@ def check(data: bytes) -> None:
         if forged:
             run.trained_model()
         else:
-            assert (run.config, run.inputs, run.pretokens.pieces) == (GOOD.config, GOOD.inputs, GOOD.pretokens.pieces)
+            assert (run.config, run.corpus, run.pretokens.pieces) == (GOOD.config, GOOD.corpus, GOOD.pretokens.pieces)
             model = run.new_model()
             assert load_model(run.checkpoint, model) == CONFIG.training.steps
             assert all(torch.equal(tensor, WEIGHTS[key]) for key, tensor in model.state_dict().items())

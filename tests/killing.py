@@ -44,7 +44,7 @@ CONFIG = vary(
 def work(folder: Path, text: Corpus) -> None:
     """Train, or go on; then distill."""
     if (folder / "run" / "config.json").exists():
-        resume(folder / "run", CONFIG, text.inputs)
+        resume(folder / "run", CONFIG, text)
     else:
         train(CONFIG, text, folder / "run")
     distill(folder / "run", folder / "tokenizer")

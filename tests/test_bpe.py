@@ -97,6 +97,16 @@ def test_what_merges_do_not_make_is_for_whole_pretokens() -> None:
     assert tokenizer.encode(" abcd") == [32, 256, 99, 100]
 
 
+def test_what_is_no_text_and_no_id_is_refused() -> None:
+    tokenizer = BPETokenizer(Vocabulary((b"ab",)), "gpt2", "small")
+    for text in ("\udcff", "\ud800"):
+        with pytest.raises(GqvaeError, match="lone surrogate"):
+            tokenizer.encode(text)
+    for index in (-1, tokenizer.vocab_size):
+        with pytest.raises(GqvaeError, match=f"{index} is no id of this tokenizer: ids are 0 to 257"):
+            tokenizer.decode_bytes([index])
+
+
 def test_an_unknown_pattern_is_refused() -> None:
     with pytest.raises(GqvaeError, match="unknown pattern 'words'"):
         BPETokenizer(Vocabulary(), "words", "x")

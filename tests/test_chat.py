@@ -40,6 +40,12 @@ def test_more_specials_leave_all_ids_as_they_are(folder: Path) -> None:
     assert set(added) <= set(auto.all_special_tokens)
 
 
+def test_the_specials_that_a_tokenizer_has_are_told(tmp_path: Path) -> None:
+    export_huggingface(toy(specials=("<|endoftext|>", "<|mask|>")), tmp_path / "hf")
+    auto = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert set(auto.all_special_tokens) == {"<|endoftext|>", "<|mask|>"}
+
+
 def test_all_of_it_survives_save_pretrained(folder: Path, tmp_path: Path) -> None:
     first = transformers.AutoTokenizer.from_pretrained(folder)
     first.save_pretrained(tmp_path)

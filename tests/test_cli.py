@@ -78,7 +78,13 @@ def test_encode_from_stdin_takes_no_option_of_shards(tok: str, ignored: str) -> 
 
 @pytest.mark.parametrize(
     ("package", "extra"),
-    [("torch", "train"), ("gguf", "formats"), ("google.protobuf", "formats"), ("pyarrow.parquet", "fast")],
+    [
+        ("torch", "train"),
+        ("gguf", "formats"),
+        ("google.protobuf", "formats"),
+        ("pyarrow.parquet", "fast"),
+        ("ray", "ray"),
+    ],
 )
 def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
@@ -93,7 +99,8 @@ def test_a_missing_extra_is_named(package: str, extra: str, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("module", "package"),
     [("pyarrow.parquet", "pyarrow"), ("numpy", "numpy"), ("google.protobuf", "protobuf"), ("torch", "torch"),
-     ("duckdb", "duckdb"), ("datasets", "datasets"), ("zstandard", "zstandard"), ("sentencepiece", "sentencepiece")],
+     ("duckdb", "duckdb"), ("datasets", "datasets"), ("zstandard", "zstandard"), ("sentencepiece", "sentencepiece"),
+     ("ray", "ray")],
 )  # fmt: skip
 def test_what_is_to_be_installed_brings_the_package(module: str, package: str) -> None:
     extra = to_install(module).removeprefix("pip install 'gqvae[").removesuffix("]'")

@@ -37,9 +37,10 @@ def test_parquet_text_types(tmp_path: Path) -> None:
     ):
         path.write_bytes(parquet(column, column="body"))
         assert read(path, field="body") == DOCUMENTS
-    path.write_bytes(parquet([1, 2]))
-    with pytest.raises(GqvaeError, match=r"a\.parquet: column 'text' is int64, not text"):
-        read(path)
+    for column, kind in (([1, 2], "int64"), ([["a"], ["b"]], "list<element: string>")):
+        path.write_bytes(parquet(column))
+        with pytest.raises(GqvaeError, match=rf"a\.parquet: column 'text' is {kind}, not text"):
+            read(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

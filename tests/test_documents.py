@@ -61,3 +61,16 @@ def test_a_full_disk_for_what_waits_there_is_no_bad_document(tmp_path: Path, mon
     (tmp_path / "a.txt").write_text("a long document\n<|endoftext|>\nb\n")
     with pytest.raises(GqvaeError, match=rf"cannot write {tempfile.gettempdir()}: No space left"):
         list(Corpus((str(tmp_path / "a.txt"),), on_error="skip").streamed())
+
+
+def test_a_temporary_file_that_cannot_be_made_is_no_bad_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gqvae.corpus.documents.LONG", 4)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    (tmp_path / "a.txt").write_text("a long one\n<|endoftext|>\nb")
+    with pytest.raises(GqvaeError, match=r"cannot write .*: Too many open files"):
+        list(Corpus((str(tmp_path / "a.txt"),), on_error="skip").streamed())

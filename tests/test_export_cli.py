@@ -54,6 +54,7 @@ def test_portable_then_evaluate_then_gguf(tok: str, text_file: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
+        (["--format", "portable", "--train-corpus", "-", "--corpus", "-"], 2, "stdin can be read once"),
         (["--format", "portable"], 1, "--train-corpus"),
         (["--format", "portable", "--train-corpus", "SHORT"], 1, "give more of it"),
         (["--format", "sentencepiece"], 1, "no pretokens"),

@@ -216,7 +216,8 @@ def test_a_forged_config_gets_no_memory(
 
 
 @pytest.mark.parametrize(
-    "forged", [{"files": ["a"]}, {"files": 3}, {"provenance": []}, {"config": "x"}, {"provenance": {"inputs": None}}]
+    "forged",
+    [{"files": ["a"]}, {"files": 3}, {"provenance": []}, {"config": "x"}, {"provenance": {"corpus": {"inputs": None}}}],
 )
 def test_a_forged_config_of_another_shape_is_told(forged: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(undisturbed / "run", tmp_path / "run"))

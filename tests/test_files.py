@@ -223,3 +223,12 @@ def test_the_folder_that_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert [path.name for path in real.iterdir()] == ["new"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_the_links_to_it(tmp_path: Path) -> None:
+    file, link = tmp_path / "file.json", tmp_path / "link.json"
+    file.touch(mode=0o600)
+    link.symlink_to(file.name)
+    write_json(link, "new")
+    assert (link.is_symlink(), read_json(file)) == (True, "new")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -105,7 +105,7 @@ def test_another_process_and_hash_seed_give_the_same_tokenizer(
     hash_seed: str, trained: Run, distilled: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-    command = [sys.executable, "-c", SAME, *trained.inputs, str(tmp_path)]
+    command = [sys.executable, "-c", SAME, *trained.corpus.inputs, str(tmp_path)]
     subprocess.run(command, env=environment, cwd=Path(__file__).parent, capture_output=True, check=True)
     for name in ("config.json", "pretokens.parquet", "checkpoint.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (trained.folder / name).read_bytes(), name

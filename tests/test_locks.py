@@ -54,6 +54,8 @@ def test_files_are_written_where_there_are_no_locks(tmp_path: Path, monkeypatch:
     write_json(tmp_path / "a.json", "new")
     assert read_json(tmp_path / "a.json") == "new"
     assert os.listdir(tmp_path) == ["a.json"]
+    with locked(tmp_path / "folder"):
+        pass
 
 
 def test_scratch_goes_at_the_end_or_when_another_finds_its_process_dead(tmp_path: Path) -> None:

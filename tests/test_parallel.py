@@ -1,5 +1,6 @@
 """Work in several processes: what `map` gives, whatever dies, fails or is too large."""
 
+import errno
 import gc
 import multiprocessing
 import os
@@ -211,8 +212,19 @@ def test_what_a_function_raises_comes_after_the_results_before_it() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_a_process_that_cannot_start_is_told_and_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.Process.start", refuse)
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    with pytest.raises(GqvaeError, match=r"cannot start \(Resource temporarily unavailable\): try fewer workers"):
+        list(map_in_processes(square, range(10), 3))
+    assert not before or len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_result_that_cannot_travel_is_told() -> None:
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(Exception, match=r"pickle|local object"):
         list(map_in_processes(function_elsewhere, range(1000), 2))
 
 

@@ -210,6 +210,7 @@ def test_the_text_of_a_distillation_is_at_hand(distilled: tuple[Path, dict[str, 
     folder, _ = distilled
     counts = counted(folder)
     assert counts
+    assert counted(folder / "gqvae.json") == counts
     tokenizer = load(folder)
     report = export_portable(tokenizer, tmp_path / "out", counts)
     assert report["vocab_size"] == tokenizer.vocab_size

@@ -121,3 +121,6 @@ def test_a_row_of_metrics_cut_short_by_a_kill_is_dropped(trained: Run, tmp_path:
     with (copy / "metrics.jsonl").open("a") as file:
         file.write('{"step": 90, "lo')
     assert metrics(resume(copy)) == metrics(trained)
+    (copy / "metrics.jsonl").write_bytes(trained.metrics.read_bytes().removesuffix(b"\n"))
+    resume(copy)
+    assert (copy / "metrics.jsonl").read_bytes() == trained.metrics.read_bytes()

@@ -77,6 +77,7 @@ def test_bits_between_two_measurements() -> None:
     assert bits_at(points, 10.0) == 4.0
     assert bits_at(points, 1000.0) == 2.0
     assert bits_at(points, 10**1.5) == pytest.approx(3.5)
+    assert bits_at(points[:1], 10.0) == 4.0
     with pytest.raises(ValueError, match="not between"):
         bits_at(points, 5.0)
 
@@ -121,29 +122,33 @@ def test_settings_survive_json() -> None:
 def test_a_folder_is_begun_once(tmp_path: Path) -> None:
     space = Workspace(tmp_path / "out")
     documents = [f"document {n} " * 9 for n in range(40)]
-    space.prepare(SETTINGS, ["a.txt"], documents)
+    space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents)
     assert sorted(space.training() + space.held_out()) == sorted(documents)
-    space.prepare(SETTINGS, ["a.txt"], iter(()))  # goes on, and does not read the text again
+    space.prepare(SETTINGS, {"inputs": ["a.txt"]}, iter(()))  # goes on, and does not read the text again
     with pytest.raises(GqvaeError, match=r"begun on a\.txt"):
-        space.prepare(SETTINGS, ["b.txt"], documents)
+        space.prepare(SETTINGS, {"inputs": ["b.txt"]}, documents)
+    read = Workspace(tmp_path / "read")
+    read.prepare(SETTINGS, {"inputs": ["a.txt"], "separator": None}, documents)
+    with pytest.raises(GqvaeError, match=r"begun on a\.txt \(separator None\): give the same"):
+        read.prepare(SETTINGS, {"inputs": ["a.txt"], "separator": "x"}, documents)
     with pytest.raises(GqvaeError, match="steps: 12, not 13"):
-        space.prepare(SETTINGS.override(["steps=13"]), ["a.txt"], documents)
+        space.prepare(SETTINGS.override(["steps=13"]), {"inputs": ["a.txt"]}, documents)
     with pytest.raises(GqvaeError, match="holds other files"):
-        Workspace(tmp_path).prepare(SETTINGS, ["a.txt"], documents)
+        Workspace(tmp_path).prepare(SETTINGS, {"inputs": ["a.txt"]}, documents)
     with pytest.raises(GqvaeError, match="no document is held-out text"):
-        Workspace(tmp_path / "one").prepare(SETTINGS, ["a.txt"], documents[:1])
+        Workspace(tmp_path / "one").prepare(SETTINGS, {"inputs": ["a.txt"]}, documents[:1])
 
 
 def test_a_folder_that_was_refused_or_killed_early_is_begun_again(tmp_path: Path) -> None:
     space = Workspace(tmp_path / "out")
     documents = [f"document {n} " * 9 for n in range(40)]
     with pytest.raises(GqvaeError, match="no document is held-out text"):
-        space.prepare(SETTINGS, ["a.txt"], documents[:1])
+        space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents[:1])
     (space.folder / "corpus" / "notes.txt").touch()
     with pytest.raises(GqvaeError, match="holds other files"):
-        space.prepare(SETTINGS, ["a.txt"], documents)
+        space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents)
     (space.folder / "corpus" / "notes.txt").unlink()
-    space.prepare(SETTINGS, ["a.txt"], documents)
+    space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents)
     assert sorted(space.training() + space.held_out()) == sorted(documents)
 
 
@@ -152,24 +157,24 @@ def test_another_parallel_text_is_refused(tmp_path: Path) -> None:
     one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
     one.write_text("1")
     other.write_text("2")
-    space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
-    space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
+    space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents, {PARALLEL: one})
+    space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents, {PARALLEL: one})
     assert space.parallel.read_text() == "1"
     for changed in (other, None):
         with pytest.raises(GqvaeError, match=r"begun with another parallel\.jsonl"):
-            space.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: changed})
+            space.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents, {PARALLEL: changed})
     without = Workspace(tmp_path / "without")
-    without.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: None})
+    without.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents, {PARALLEL: None})
     with pytest.raises(GqvaeError, match="begun with another"):
-        without.prepare(SETTINGS, ["a.txt"], documents, {PARALLEL: one})
+        without.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents, {PARALLEL: one})
 
 
 def test_only_the_first_bytes_are_used(tmp_path: Path) -> None:
     space = Workspace(tmp_path / "out")
     few = SETTINGS.override(["most_bytes=1000"])
     with pytest.raises(GqvaeError, match="the first document has 1001 bytes: set most_bytes, which is 1000, higher"):
-        space.prepare(few, ["a.txt"], ["x" * 1001, "y"])
-    space.prepare(few, ["a.txt"], (f"{n:09}\n" for n in range(10**6)))
+        space.prepare(few, {"inputs": ["a.txt"]}, ["x" * 1001, "y"])
+    space.prepare(few, {"inputs": ["a.txt"]}, (f"{n:09}\n" for n in range(10**6)))
     assert len(space.training() + space.held_out()) == 100
 
 

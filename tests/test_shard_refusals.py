@@ -1,5 +1,6 @@
 """What is refused where shards are to be written or read, with everything left as it was."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,20 @@ def test_missing_files_are_told(format: str, tmp_path: Path) -> None:
             read(0)
 
 
+def test_a_disk_that_fails_as_a_shard_is_finished_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("gqvae.shards.writing.sync", fail)
+    with pytest.raises(GqvaeError, match=f"cannot write {tmp_path}: Input/output error"):
+        encode_corpus(TOY, DOCUMENTS, tmp_path)
+
+
 @pytest.mark.parametrize("format", ["bin", "parquet"])
 def test_shards_that_there_are_not_are_no_damage(format: str, tmp_path: Path) -> None:
     encode_corpus(TOY, DOCUMENTS, tmp_path, format=format)
     shards = Shards(tmp_path)
-    for number in (-1, len(shards)):
+    for number in (-1, shards.count):
         for read in (shards.ids, shards.offsets):
             with pytest.raises(IndexError, match=f"no shard {number}"):
                 read(number)

@@ -42,7 +42,8 @@ def test_documents_come_back(tmp_path: Path, format: str, end: str | None, shard
     assert shards.end == (tail[0] if tail else None)
     assert (shards.documents, shards.tokens) == (len(DOCUMENTS), sum(map(len, found)))
     assert shards.vocab_size == TOY.vocab_size
-    for number in range(len(shards)):
+    assert len(shards) == shards.documents == len(list(shards))
+    for number in range(shards.count):
         assert shards.ids(number).dtype == numpy.uint16
         assert len(shards.ids(number)) == shards.offsets(number)[-1]
 

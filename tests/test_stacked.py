@@ -22,6 +22,7 @@ from gqvae.learn.run import Run
 from gqvae.learn.training import Trainer, resume, train
 from gqvae.names import load
 from gqvae.patterns import split
+from gqvae.pretokens import Counting
 from gqvae.tokenizer import Tokenizer
 
 SIZE, WINDOW, LONGEST = 400, 8, 4
@@ -140,6 +141,21 @@ def test_the_export_gives_the_same_ids(tokenizer: Tokenizer, corpus: Corpus, tmp
     for text in (*AWKWARD_TEXT, *documents):
         assert auto(text, split_special_tokens=True)["input_ids"] == tokenizer.encode(text)
         assert auto.decode(tokenizer.encode(text)) == text
+
+
+def test_a_base_is_of_the_run_alone(corpus: Corpus, run: Run, base: Tokenizer, tmp_path: Path) -> None:
+    """Not of a call that was killed before there was a run; and it is hashed, like all that a run begins with."""
+    base.save(tmp_path / "run" / "base")
+    prepared = Run.prepare(tmp_path / "run", on("words:300"), corpus, Counting(workers=1))
+    assert not prepared.base.joinpath("gqvae.json").exists()
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(GqvaeError, match="no text to train on"):
+        Run.prepare(tmp_path / "none", on(run.base), Corpus((str(tmp_path / "empty.txt"),)), Counting(workers=1))
+    assert not (tmp_path / "none" / "base").exists()
+    other = Path(shutil.copytree(run.folder, tmp_path / "other"))
+    load("tinystories-1024").save(other / "base")
+    with pytest.raises(GqvaeError, match=r"gqvae\.json is missing, changed or damaged"):
+        Run.open(other)
 
 
 def test_a_base_that_is_not_there_is_a_clear_error(corpus: Corpus, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_text_without_a_boundary_is_refused_before_it_fills_the_memory(
         monkeypatch.setattr(f"gqvae.{name}", value)
     monkeypatch.setattr("gqvae.corpus.documents.LONG", 1_000)
     path = tmp_path / "letters.txt"
-    path.write_bytes(b"x" * 5_000)
+    path.write_text("é" * 1_500, encoding="utf-8")
     for arguments in (["count", str(path), "--out", str(tmp_path / "t")],
                       ["encode", tok, str(path), "--out", str(tmp_path / "shards")], ["encode", tok]):  # fmt: skip
         refused = call(*arguments, stdin=path.read_bytes())

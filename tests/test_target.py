@@ -101,7 +101,7 @@ def test_the_price_may_rise_above_its_start_only_late() -> None:
 @pytest.mark.parametrize(("target", "sign"), [(1.2, -1), (50.0, 1)])
 def test_a_step_of_the_controller_goes_the_right_way(target: float, sign: int, aimed: Run, tmp_path: Path) -> None:
     config = vary(LEARNS, objective={"target_bytes_per_token": target})
-    run = Run(tmp_path, config, aimed.inputs, aimed.pretokens, aimed.held_out)
+    run = Run(tmp_path, config, aimed.corpus, aimed.pretokens, aimed.held_out)
     trainer = Trainer(run, Team.join(config.training))
     trainer.model.load_state_dict(aimed.trained_model().state_dict())
     trainer.model.price.fill_(1.0)

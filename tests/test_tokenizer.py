@@ -216,7 +216,7 @@ def test_ids_of_tensors_and_arrays_decode() -> None:
 
 def test_decode_refuses_unknown_ids() -> None:
     for ids in ([SPECIAL.vocab_size], [-1], ["a"], [None]):
-        with pytest.raises(GqvaeError, match=r"is no id of toy"):
+        with pytest.raises(GqvaeError, match=r"is no id of this tokenizer"):
             SPECIAL.decode(ids)  # type: ignore[arg-type]
     for several in ([[1]], 1, numpy.array(1), numpy.array([[1], [2]])):
         with pytest.raises(GqvaeError, match="give one list of them"):

@@ -80,7 +80,16 @@ def test_resuming_with_other_settings_is_refused_by_name(trained: Run) -> None:
     with pytest.raises(GqvaeError, match=r"other settings \(objective.price: 4.0, not 4.5\)"):
         resume(trained.folder, vary(TINY, objective={"price": 4.5}))
     with pytest.raises(GqvaeError, match=r"was started on .*name the same text"):
-        resume(trained.folder, TINY, ["other.txt"])
+        resume(trained.folder, TINY, Corpus(("other.txt",)))
+    with pytest.raises(GqvaeError, match=r"started on .*topics.jsonl \(field 'text'\); name the same text, to be read"):
+        resume(trained.folder, TINY, replace(trained.corpus, field="body"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(GqvaeError, match=r"training\.accelerator=cuda: "):
+        train(vary(TINY, training={"accelerator": "cuda"}), corpus, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_resuming_nothing(tmp_path: Path) -> None:

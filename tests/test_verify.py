@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from toys import TEXT, toy
 
+from gqvae.export.again import verify_export
 from gqvae.patterns import PATTERNS
 from gqvae.tokenizer import Tokenizer
 from gqvae.verify import verify
@@ -91,6 +92,16 @@ def test_exports_are_proven_again(tmp_path: Path) -> None:
     for damage in ("", "{", "[]", "{}", unigram + "}", unigram + ', "added_tokens": 3}', "[" * 100_000):
         tokens.write_text(damage)
         assert not verify_export(tmp_path / "tok", folders[1]).ok
+
+
+def test_a_package_that_is_missing_says_nothing_of_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'gguf'", name="gguf")
+
+    toy().save(tmp_path / "toy")
+    monkeypatch.setattr("gqvae.export.again._checked", missing)
+    with pytest.raises(ModuleNotFoundError):
+        verify_export(tmp_path / "toy", tmp_path / "export")
 
 
 def test_exports_to_gguf_and_sentencepiece_are_proven_again(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_comparison_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_cell_is_measured_on_held_out_text_and_one_that_was_cut_off_has_no_time(tmp_path: Path) -> None:
     space, settings = ZooSpace(tmp_path / "out"), ZooSettings().override([*SMALL, "arms=cosine", "seeds=0,1"])
-    space.prepare(settings, ["text"], [topics[name][:900] for name in sorted(topics)[:30]])
+    space.prepare(settings, {"inputs": ["text"]}, [topics[name][:900] for name in sorted(topics)[:30]])
     whole, cut_off = (cell_of(settings, f"cosine-seed{seed}") for seed in (0, 1))
     run = trained(space, config_of(settings, "cosine", 1), space.cell(cut_off.key) / "run")
     assert run.pretokens.total_bytes == sum(len(document.encode()) for document in space.training())

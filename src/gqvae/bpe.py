@@ -23,6 +23,7 @@ from typing import Literal
 
 from gqvae.memo import Memo
 from gqvae.patterns import compiled_pattern, split, split_text
+from gqvae.validation import decoded_text
 from gqvae.vocabulary import Vocabulary, special_pattern
 
 Pair = tuple[bytes, bytes]
@@ -102,8 +103,11 @@ class BPETokenizer:
         return [token for token in self.whole_only if split(token, self.pattern) != [token]]
 
     def encode(self, text: str | bytes, *, allowed_special: Literal["all"] | tuple[()] = ()) -> list[int]:
-        """The ids of `text`; the names of special tokens in it are ordinary text, unless all are allowed."""
-        decoded = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+        """The ids of `text`; the names of special tokens in it are ordinary text, unless all are allowed.
+
+        Raises GqvaeError for a str with a lone surrogate.
+        """
+        decoded = decoded_text(text, refused=frozenset())
         if not allowed_special or not self.vocabulary.specials:
             return self._ordinary(decoded)
         parts = special_pattern(frozenset(self.vocabulary.specials)).split(decoded)
@@ -111,8 +115,8 @@ class BPETokenizer:
         return list(chain.from_iterable(ids))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that `ids` stand for; a special token gives its name."""
-        return b"".join([self.vocabulary.tokens[id_] for id_ in ids])
+        """The bytes that `ids` stand for; a special token gives its name. Raises GqvaeError for what is no id."""
+        return self.vocabulary.decode(ids)
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`."""

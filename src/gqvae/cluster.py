@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from gqvae.errors import GqvaeError
+from gqvae.errors import GqvaeError, to_install
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -50,7 +50,7 @@ def _connected() -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise GqvaeError("the engine ray needs the package: pip install 'gqvae[ray]'") from error
+        raise GqvaeError(f"the engine ray needs the package: {to_install('ray')}") from error
     if ray.is_initialized():
         yield ray
         return

@@ -3,8 +3,9 @@
 _EXTRAS = {
     "fast": ("numpy", "pyarrow"),
     "formats": ("gguf", "google", "sentencepiece", "tiktoken"),  # google is protobuf
+    "ray": ("ray",),
 }
-"""Those that bring less than `train`, which has nearly all."""
+"""What to install for less than `train`, or what that has not."""
 
 
 class GqvaeError(ValueError):

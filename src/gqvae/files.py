@@ -33,17 +33,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write to; when the block succeeds, put that file on the disk and rename it over `path`.
 
     An exception leaves the old file untouched and nothing else; a kill leaves the old file or the new, and what the
-    next write to `path` clears away.
+    next write to `path` clears away. A link stays one, and a file that is replaced keeps its permissions.
 
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
     with telling(path):
+        path = path.resolve()  # where a link leads to
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own: a library that writes may put temporary files of its own beside the one it is given
         with scratch(path.parent, f".{path.name}.") as folder:
             temporary = folder / path.name
             yield temporary
-            os.chmod(temporary, _folder_mode(folder) & 0o666)
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.exists() else _folder_mode(folder) & 0o666)
             sync(temporary)  # or a power cut could leave the new name on an empty file
             os.replace(temporary, path)
             sync(path.parent)
@@ -117,6 +118,8 @@ def locked(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
+            except OSError:
+                pass  # a file system without locks: as on Windows, nothing keeps two processes out
         _clear(folder, ".")
         yield
 

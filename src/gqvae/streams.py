@@ -78,7 +78,7 @@ def encode_stream(tokenizer: Tokenizer, parts: Iterable[bytes]) -> Iterator[list
         pending += decoder.decode(part)
         *blocks, pending = text_blocks(pending, tokenizer.pattern, _CHUNK)
         yield from map(tokenizer.encode, map(_escaped, blocks))
-        check_broken(len(pending), tokenizer.pattern)
+        check_broken(len(_escaped(pending)), tokenizer.pattern)
     yield tokenizer.encode(_escaped(pending + decoder.decode(b"", final=True)))
 
 

@@ -159,12 +159,12 @@ class Tokenizer:
         Of a str they count characters; tokens that share a character overlap, as in Hugging Face's tokenizers.
         """
         ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
-        places = spans(map(self._bytes_of.__getitem__, ids), characters=isinstance(text, str))
+        places = spans(map(self.vocabulary.bytes_of.__getitem__, ids), characters=isinstance(text, str))
         return [(index, start, end) for index, (start, end) in zip(ids, places, strict=True)]
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
-        return [self._bytes_of[index] for index in self.encode(text)]
+        return [self.vocabulary.bytes_of[index] for index in self.encode(text)]
 
     # Decoding
 
@@ -174,13 +174,7 @@ class Tokenizer:
         Raises:
             GqvaeError: an id is not in the vocabulary.
         """
-        numbers = ids.tolist() if hasattr(ids, "tolist") else ids  # of a tensor, which is made of tensors
-        try:
-            return b"".join(map(self._bytes_of.__getitem__, numbers))
-        except KeyError as error:
-            raise GqvaeError(f"{error} is no id of {self.name}: ids are 0 to {self.vocab_size - 1}") from error
-        except TypeError as error:
-            raise GqvaeError(f"no ids ({error}): give one list of them; `decode_batch` takes several") from error
+        return self.vocabulary.decode(ids)
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """`decode_bytes` as text. Ids may end within a character: `errors` is that of `bytes.decode`."""
@@ -225,10 +219,6 @@ class Tokenizer:
         texts = [*(text.encode() for text in AWKWARD_TEXT), *AWKWARD_BYTES]
         samples = [(text, self.encode(text)) for text in texts]
         return artifact.Content(self.vocabulary, list(self.scores), self.pattern, self.name, self.provenance, samples)
-
-    @cached_property
-    def _bytes_of(self) -> dict[int, bytes]:
-        return dict(enumerate(self.vocabulary.tokens))  # a dict, as a tuple would take negative ids
 
     @cached_property
     def _segmenter(self) -> Segmenter:

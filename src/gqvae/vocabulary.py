@@ -70,6 +70,11 @@ class Vocabulary:
         return tuple(bytes([byte]) for byte in range(BYTES)) + self.learned
 
     @cached_property
+    def bytes_of(self) -> dict[int, bytes]:
+        """The byte string of every id: unlike `tokens`, it takes no negative ones."""
+        return dict(enumerate(self.tokens))
+
+    @cached_property
     def id_of(self) -> dict[bytes, int]:
         """The id of every byte string; without the specials, which text must not reach."""
         return {token: index for index, token in enumerate(self.plain_tokens)}
@@ -79,6 +84,16 @@ class Vocabulary:
         """The id of every special token by name."""
         first = BYTES + len(self.learned)
         return {name: first + index for index, name in enumerate(self.specials)}
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        """The bytes that `ids` stand for; a special token gives its name. Raises GqvaeError for what is no id."""
+        numbers = ids.tolist() if hasattr(ids, "tolist") else ids  # of a tensor, which is made of tensors
+        try:
+            return b"".join(map(self.bytes_of.__getitem__, numbers))
+        except KeyError as error:
+            raise GqvaeError(f"{error} is no id of this tokenizer: ids are 0 to {len(self) - 1}") from error
+        except TypeError as error:
+            raise GqvaeError(f"no ids ({error}): give one list of them; `decode_batch` takes several") from error
 
 
 @lru_cache(maxsize=64)

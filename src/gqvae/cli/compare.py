@@ -53,9 +53,10 @@ def reproduce(
         raise typer.BadParameter("--quick is --size quick: leave one of the two out")
     chosen = SIZES["quick" if quick else size.value].override(settings or [])
     text = _to_read(corpus_of(corpus, separator, field, on_error), out) if corpus else None
+    named = text.named() if text else {"inputs": ["Python's own text"]}
     documents = text.documents() if text else python_corpus()
     with advising("continue with the same command"):
-        results = run(chosen, corpus or ["Python's own text"], documents, out, parallel, jobs)
+        results = run(chosen, named, documents, out, parallel, jobs)
     if text:
         report_skips(text)
     for row in results["comparisons"]:
@@ -86,7 +87,7 @@ def compare_quantizers(
     from gqvae.zoo.settings import ZooSettings
 
     text = _to_read(corpus_of(corpus, separator, field, on_error), out)
-    results = run(ZooSettings().override(settings or []), corpus, text.documents(), out, jobs)
+    results = run(ZooSettings().override(settings or []), text.named(), text.documents(), out, jobs)
     report_skips(text)
     typer.echo(tables(results))
     if results["failures"]:

@@ -94,6 +94,7 @@ def export(
         model_max_length=model_max_length,
     )
     check_options_of_text(context, corpus, train_corpus)
+    read_once([*(corpus or []), *(train_corpus or [])])
     if out.exists() and out.samefile(folder_of(tokenizer)):
         raise GqvaeError(f"{out} is what is to be exported, and would be replaced: give another folder")
     _refuse_useless(format, settings, bool(train_corpus) or merges_only or keep is not None)
@@ -215,7 +216,7 @@ def verify(
             from gqvae.export.again import verify_export
 
             checks.append(verify_export(tokenizer, folder, documents(folder)))
-        round_trips = [check.ok for check in checks if "round-trip" in check.name]
+        round_trips = [check.ok for check in checks if check.round_trip]
         reports.append(
             {
                 "name": tokenizer,

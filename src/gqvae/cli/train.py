@@ -109,7 +109,8 @@ def train(
     config = named_preset(preset.value).override([*chosen, *(settings or [])])
     with advising(f"continue with the same command and --resume (the run is in {out})"):
         if resume and (out / "config.json").exists():
-            training.resume(out, config if corpus else None, corpus)
+            text = corpus_of(corpus, separator, field, on_error) if corpus else None
+            training.resume(out, config if corpus else None, text)
         elif not corpus:
             raise typer.BadParameter("name the text to train on" if not resume else f"{out} holds no run to resume")
         else:

@@ -5,6 +5,6 @@ readers.py    one file or data set -> its documents
 documents.py  a document, of any length
 """
 
-from gqvae.corpus.sources import DEFAULT_SEPARATOR, Corpus, TextHash, is_held_out, write_parts
+from gqvae.corpus.sources import DEFAULT_SEPARATOR, Corpus, TextHash, is_held_out, unlike, write_parts
 
-__all__ = ["DEFAULT_SEPARATOR", "Corpus", "TextHash", "is_held_out", "write_parts"]
+__all__ = ["DEFAULT_SEPARATOR", "Corpus", "TextHash", "is_held_out", "unlike", "write_parts"]

@@ -2,6 +2,7 @@
 
 import codecs
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,10 @@ class LongDocument:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
+        with telling(Path(tempfile.gettempdir())):
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
+        weakref.finalize(self, self._file.close)
         self._size = 0
-
-    def __del__(self) -> None:
-        self._file.close()
 
     def __len__(self) -> int:
         """Bytes."""

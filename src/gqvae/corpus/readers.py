@@ -23,6 +23,8 @@ from gqvae.errors import GqvaeError, to_install
 STDIN = "-"
 SUFFIXES = (".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".txt.zst", ".jsonl.zst", ".parquet")
 MAX_LINE_BYTES = 1 << 29  # of .jsonl: a parsed line can take twenty times its bytes
+_TEXT = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
+"""The types of a column of text, as Arrow calls them."""
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 _LINE = 1 << 20  # bytes of a line, or of a part of it, that are read at once
@@ -180,7 +182,7 @@ def _from_parquet(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
             yield GqvaeError(f"{source}: no column {key!r}; there are {', '.join(file.schema_arrow.names)}")
             return
         kind = file.schema_arrow.field(key).type
-        if "string" not in str(kind) and "binary" not in str(kind):  # there are six such types, and dictionaries
+        if not _is_text(arrow, kind.value_type if arrow.types.is_dictionary(kind) else kind):
             yield GqvaeError(f"{source}: column {key!r} is {kind}, not text")
             return
         for batch in file.iter_batches(batch_size=1024, columns=[key]):
@@ -191,6 +193,10 @@ def _from_parquet(stream: IO[bytes], source: str, key: str) -> Iterator[Item]:
                 yield GqvaeError(f"{where}: {key!r} is null") if value is None else decode(value, where, 1)
     except (arrow.ArrowException, UnicodeDecodeError) as error:  # the latter for the names of columns
         raise OSError(str(error)) from error
+
+
+def _is_text(arrow: Any, kind: Any) -> bool:
+    return any(getattr(arrow.types, f"is_{name}")(kind) for name in _TEXT)
 
 
 def _from_hugging_face(source: str, key: str) -> Iterator[Item]:

@@ -11,11 +11,11 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gqvae.corpus.documents import Document, blocks
 from gqvae.corpus.readers import STDIN, SUFFIXES, is_url, optional_module, read_documents, suffix_of
@@ -76,6 +76,16 @@ class Corpus:
         if self.on_error not in ("raise", "skip"):
             raise GqvaeError(f"on_error is {self.on_error!r}; choose 'raise' or 'skip'")
 
+    def named(self) -> dict[str, Any]:
+        """How the text is named and read, as JSON values."""
+        about = {"separator": self.separator, "field": self.field, "on_error": self.on_error}
+        return {"inputs": list(self.inputs)} | about
+
+    @classmethod
+    def of_name(cls, named: Mapping[str, Any]) -> "Corpus":
+        """The inverse of `named`. Raises KeyError, TypeError, ValueError for what it would not give."""
+        return cls(tuple(map(str, named["inputs"])), named["separator"], named["field"], named["on_error"])
+
     def sources(self) -> list[str]:
         """The files behind the inputs: inputs in the order given, files within one input sorted by path."""
         named: dict[str, tuple[str, str]] = {}  # file -> what it was called, and the input that named it
@@ -111,6 +121,12 @@ class Corpus:
                     self.skips.add(str(item))
                 else:
                     raise item
+
+
+def unlike(named: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """`named` (`Corpus.named`) in words: its inputs, and what else of it is not so in `other`."""
+    changed = [f"{key} {value!r}" for key, value in named.items() if key != "inputs" and other.get(key) != value]
+    return ", ".join(named["inputs"]) + (f" ({', '.join(changed)})" if changed else "")
 
 
 class TextHash:

@@ -26,6 +26,8 @@ def verify_export(name: str | Path, folder: str | Path, samples: Iterable[str] =
     folder, title = Path(folder), f"export {folder} equal"
     try:
         return Check(title, True, _checked(load(name), folder, samples))
+    except ModuleNotFoundError:  # which says nothing of the export
+        raise
     except Exception as error:  # every library has its own for a damaged file
         return Check(title, False, " ".join(str(error).replace(", so nothing was written", "").split()))
 

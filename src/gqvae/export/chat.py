@@ -94,7 +94,7 @@ class Settings:
         if self.chat_template == CHATML:
             config["eos_token"] = END_OF_TURN  # where generation has to stop
         more = [name for name in specials if name not in (END_OF_TEXT, pad) and name != config.get("eos_token")]
-        if self.specials and more:
+        if more:
             config["additional_special_tokens"] = more
         given = {"pad_token": pad, "padding_side": self.padding_side, "chat_template": self._template(specials)}
         return config | {key: value for key, value in given.items() if value is not None}

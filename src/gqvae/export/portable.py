@@ -178,12 +178,12 @@ def _most_frequent(counts: Counts) -> Counts:
     return dict(short.most_common(MOST_PRETOKENS))
 
 
-def counted(folder: Path) -> Counter[bytes] | None:
-    """The pretokens of the text that the tokenizer in `folder` was distilled from; None where they are not kept.
+def counted(tokenizer: Path) -> Counter[bytes] | None:
+    """The pretokens of the text that a tokenizer, a folder or its file, was distilled from; None if they are not kept.
 
     Raises GqvaeError if the file is damaged.
     """
-    path = folder / "segmentations.parquet"
+    path = (tokenizer if tokenizer.is_dir() else tokenizer.parent) / "segmentations.parquet"
     if not path.exists():
         return None
     import pyarrow

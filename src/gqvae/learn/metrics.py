@@ -51,9 +51,12 @@ def of_segmentation(segmenter: NeuralSegmenter, sample: Sample) -> dict[str, Any
 
 
 def collapse(row: dict[str, Any]) -> str | None:
-    """The early warning: what is wrong with the gates in a row of the metrics, if anything."""
+    """The early warning: what is wrong with the gates in a row of the metrics, if anything.
+
+    The gater learns under both objectives; `marginal` segments without it.
+    """
     if row["inner_gate_rate"] > 0.95:
-        return "the gates have collapsed: nearly every byte ends a token; raise the price (or alpha)"
+        return "the gates have collapsed: nearly every byte ends a token by the gater; raise the price (or alpha)"
     if row["inner_gate_rate"] < 0.005 and row["exact_codes"] < 0.5:
         return "the gates have collapsed: tokens end only where forced, and codes do not say what they stand for"
     return None
@@ -83,7 +86,7 @@ def forget_after(path: Path, step: int) -> float:
         try:
             row = json.loads(line)
             if row["step"] <= step:
-                kept.append(line)
+                kept.append(line.rstrip(b"\n") + b"\n")  # which a power cut may have left without its end
                 seconds = float(row["seconds"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number < len(lines):

@@ -50,7 +50,7 @@ class NeuralTokenizer:
         return list(chain.from_iterable(self._memo.values_of(pieces)))
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        return b"".join(self.vocabulary.tokens[id_] for id_ in ids)
+        return self.vocabulary.decode(ids)
 
     def ids(self, pieces: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of distinct pretokens of at most the window."""

@@ -23,7 +23,7 @@ from gqvae.learn.segments import (
 )
 
 
-# These three are not frozen: Fabric walks what a forward pass takes and gives, and refuses frozen dataclasses.
+# These are not frozen: Fabric walks what a forward pass takes and gives, and refuses frozen dataclasses.
 @dataclass
 class Outcome:
     """What a step saw. Everything but `loss` is detached."""

@@ -1,7 +1,7 @@
 """The folder of a training run: what is in it, and how a later stage opens it.
 
 config.json               the complete configuration, the corpus as it was named, the package's version, and the hashes
-                          of itself and of the next three files
+                          of itself and of the next files, but the checkpoint's and the metrics'
 pretokens.parquet         distinct pretokens of the training documents, with counts
 held_out.parquet          the same of the documents kept from training (by hash)
 held_out.jsonl            those documents themselves, up to a limit, to measure on
@@ -43,8 +43,8 @@ HELD_OUT_BYTES = 64_000_000
 class Run:
     folder: Path
     config: Config
-    inputs: list[str]
-    """The corpus as it was named."""
+    corpus: Corpus
+    """As it was named; it need not be there any more."""
     pretokens: PretokenTable
     held_out: PretokenTable
 
@@ -62,8 +62,7 @@ class Run:
         if (folder / "config.json").exists():
             raise GqvaeError(f"{folder} already holds a run: continue it with --resume, or name another folder")
         settings = config.pretokens
-        if settings.base is not None and settings.words is None:
-            load(settings.base).save(folder / "base")
+        base = load(settings.base) if settings.base is not None and settings.words is None else None
         window = settings.window if settings.base is None else WHOLE
         kept = folder / "held_out.jsonl"
         with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -74,9 +73,12 @@ class Run:
             if not pretokens.pieces:
                 raise GqvaeError(f"no text to train on in {', '.join(corpus.inputs)}")
         held_out = replace(counting, map=None).table(Corpus((str(kept),)).documents(), settings.pattern, window)
-        run = cls(folder, config, list(corpus.inputs), pretokens, held_out)
+        run = cls(folder, config, corpus, pretokens, held_out)
         if not held_out.pieces:
             say(f"warning: no document is held out, so all that this run measures is measured on {run.measured_on}")
+        (run.base / "gqvae.json").unlink(missing_ok=True)  # of a call that did not get this far
+        if base:
+            base.save(run.base)
         run._write(skipped=corpus.skips.count)
         return run
 
@@ -84,7 +86,7 @@ class Run:
         """A run on the same text in another folder, its pretokens cut from those of this one."""
         settings = config.pretokens
         tables = (table.recut(settings.pattern, settings.window) for table in (self.pretokens, self.held_out))
-        run = Run(folder, config, self.inputs, *tables)
+        run = Run(folder, config, self.corpus, *tables)
         run._write(skipped=0)
         return run
 
@@ -93,8 +95,8 @@ class Run:
 
         self.pretokens.save(self.folder / "pretokens.parquet")
         self.held_out.save(self.folder / "held_out.parquet")
-        about = {"version": __version__, "inputs": self.inputs, "skipped": skipped}
-        content = {"config": self.config.to_dict(), "provenance": about, "files": _digests(self.folder)}
+        about = {"version": __version__, "corpus": self.corpus.named(), "skipped": skipped}
+        content = {"config": self.config.to_dict(), "provenance": about, "files": _digests(self.folder, self.config)}
         write_json(self.folder / "config.json", content | {"sha256": digest(content)})
 
     @classmethod
@@ -108,18 +110,18 @@ class Run:
             wanted = content.pop("sha256")
             if digest(content) != wanted:
                 raise GqvaeError(f"{path} was changed or damaged (its sha256 does not match); train into a new folder")
-            config, inputs = Config.from_dict(content["config"]), list(map(str, content["provenance"]["inputs"]))
+            config, corpus = Config.from_dict(content["config"]), Corpus.of_name(content["provenance"]["corpus"])
             files = dict(content["files"])
         except GqvaeError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise GqvaeError(f"{path} is not that of a training run of this version ({error})") from error
-        found = _digests(folder)
+        found = _digests(folder, config)
         for name in files | found:
             if files.get(name) != found.get(name):
                 raise GqvaeError(f"{folder / name} is missing, changed or damaged; train into a new folder")
         pretokens, held_out = (PretokenTable.load(folder / f"{name}.parquet") for name in ("pretokens", "held_out"))
-        return cls(folder, config, inputs, pretokens, held_out)
+        return cls(folder, config, corpus, pretokens, held_out)
 
     @property
     def measured_on(self) -> str:
@@ -201,10 +203,11 @@ class Run:
         )  # fmt: skip
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """The hash of every file that is written before training starts."""
-    paths = (folder / name for name in ("pretokens.parquet", "held_out.parquet", "held_out.jsonl"))
-    return {path.name: file_digest(path) for path in paths if path.is_file()}
+def _digests(folder: Path, config: Config) -> dict[str, str]:
+    """The hash of every file that is written before training starts; a base that is trained first is not one."""
+    given = config.pretokens.base is not None and config.pretokens.words is None
+    names = ["pretokens.parquet", "held_out.parquet", "held_out.jsonl", *(["base/gqvae.json"] if given else [])]
+    return {name: file_digest(folder / name) for name in names if (folder / name).is_file()}
 
 
 def _set_aside(documents: Iterator[Document], share: float, file: TextIO) -> Iterator[Document]:

@@ -41,7 +41,10 @@ class Team:
     def join(cls, config: TrainingConfig) -> "Team":
         """The processes that `torchrun` started, or this one alone."""
         if not distributed.is_torchelastic_launched():
-            return cls(Fabric(accelerator=config.accelerator, devices=1, precision=config.precision))
+            try:
+                return cls(Fabric(accelerator=config.accelerator, devices=1, precision=config.precision))
+            except RuntimeError as error:  # as for a GPU where there is none
+                raise GqvaeError(f"training.accelerator={config.accelerator}: {error}") from error
         fabric = Fabric(
             accelerator=config.accelerator, precision=config.precision,
             devices=int(os.environ["LOCAL_WORLD_SIZE"]), num_nodes=int(os.environ["GROUP_WORLD_SIZE"]),

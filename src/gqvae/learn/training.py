@@ -7,7 +7,6 @@ are Lightning Fabric's.
 import math
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gqvae.config import Config
-from gqvae.corpus import Corpus
+from gqvae.corpus import Corpus, unlike
 from gqvae.errors import GqvaeError
 from gqvae.learn import checkpoint, health, metrics, rate
 from gqvae.learn.data import Batches, Sample
@@ -48,14 +47,15 @@ def train(config: Config, corpus: Corpus, out: Path, *, counting: Counting | Non
     return run
 
 
-def resume(out: Path, config: Config | None = None, inputs: Sequence[str] | None = None) -> Run:
+def resume(out: Path, config: Config | None = None, corpus: Corpus | None = None) -> Run:
     """Continue the run in `out` from its last checkpoint; it ends as if it had never stopped.
 
-    Raises GqvaeError when `config` or `inputs` are given and are not what the run was started with.
+    Raises GqvaeError when `config` or `corpus` are given and are not what the run was started with.
     """
     run = Run.open(out)
-    if inputs is not None and list(inputs) != run.inputs:
-        raise GqvaeError(f"{out} was started on {', '.join(run.inputs)}; name the same text, or leave it out")
+    if corpus is not None and corpus != run.corpus:
+        before = unlike(run.corpus.named(), corpus.named())
+        raise GqvaeError(f"{out} was started on {before}; name the same text, to be read alike, or leave it out")
     if config is not None and config != run.config:
         raise GqvaeError(f"{out} was started with other settings ({run.config.difference(config)}); repeat those")
     team = Team.join(run.config.training)

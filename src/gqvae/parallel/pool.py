@@ -157,9 +157,14 @@ class _Child(_Here[_Item, _Result]):
         self._shelf, self._free = Shelf(_AHEAD), list(range(_AHEAD))
         arguments = elsewhere.function, learner, self._shelf, its_items, its_results, (self._items, self._results)
         self._process = Process(target=serve, args=arguments, daemon=True)
-        self._process.start()
-        its_items.close()  # so that, when it has died, nobody holds the other ends
-        its_results.close()
+        try:
+            self._process.start()
+        except OSError as error:
+            self._let_go()
+            raise GqvaeError(f"a worker process cannot start ({error.strerror or error}): try fewer workers") from error
+        finally:
+            its_items.close()  # so that, when it has died, nobody holds the other ends
+            its_results.close()
 
     def left(self) -> int:
         """How many items are not done yet."""
@@ -190,6 +195,9 @@ class _Child(_Here[_Item, _Result]):
     def end(self) -> None:
         self._process.kill()  # it has nothing to put in order
         self._process.join()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._items.close()
         self._results.close()
         self._shelf.close()

@@ -1,6 +1,7 @@
 """One cell, in a process of its own."""
 
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -40,6 +41,8 @@ class Work:
     """The cell of a key, whether or not the plan has come to it."""
     run: Callable[[Any, Any], dict[str, Any]]
     """The result of a cell whose needs are finished. Its module is loaded before the process starts."""
+    spent: str = ""
+    """A large folder in a cell's own that is deleted once the result is kept."""
 
 
 def main(work: Work, folder: Path, key: str) -> None:
@@ -53,6 +56,8 @@ def main(work: Work, folder: Path, key: str) -> None:
             os.dup2(log.fileno(), stream.fileno())
     try:
         space.keep(key, work.run(space, work.cell_of(space.settings(), key)))
+        if work.spent:
+            shutil.rmtree(space.cell(key) / work.spent, ignore_errors=True)
     except Exception as error:  # whatever it is, the report says it
         traceback.print_exc()
         message = str(error) if isinstance(error, GqvaeError) else f"{type(error).__name__}: {error}"

@@ -57,6 +57,8 @@ def bits_at(points: Sequence[dict[str, Any]], flops: float) -> float:
     >>> bits_at([{"flops": 1e9, "bits_per_byte": 3.0}, {"flops": 1e11, "bits_per_byte": 1.0}], 1e10)
     2.0
     """
+    if points[0]["flops"] == flops:
+        return float(points[0]["bits_per_byte"])
     for before, after in pairwise(points):
         if before["flops"] <= flops <= after["flops"]:
             width = math.log(after["flops"] / before["flops"])

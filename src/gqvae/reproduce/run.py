@@ -1,6 +1,6 @@
 """The whole comparison: prepare the folder, run the cells, write the outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gqvae.reproduce.workspace import PARALLEL, Workspace
 
 def reproduce(
     settings: ReproduceSettings,
-    inputs: list[str],
+    named: Mapping[str, Any],
     documents: Iterable[str],
     out: Path,
     parallel: Path | None = None,
@@ -26,7 +26,8 @@ def reproduce(
     """Compare tokenizers on `documents` in the folder `out`; return what goes to its results.json.
 
     Args:
-        inputs: what the documents are called: a folder is continued only with the same.
+        named: what the documents are called, and how they were read (`Corpus.named`): a folder is continued only with
+            the same.
         parallel: a .jsonl of one text in several languages, lines {"language": ..., "text": ...}.
         jobs: cells at work at once; None for one a core.
 
@@ -37,7 +38,7 @@ def reproduce(
     with locked(out):
         if parallel:
             read_parallel(parallel)  # what is wrong with it is told now
-        space.prepare(settings, inputs, documents, {PARALLEL: parallel})
+        space.prepare(settings, named, documents, {PARALLEL: parallel})
         failures = run_cells(WORK, space, jobs or machine.cores())
         results = results_of(space, failures)
         write_json(out / "results.json", results)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from gqvae.corpus import Corpus, write_parts
+from gqvae.corpus import Corpus, unlike, write_parts
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, file_digest, read_json, write_json
 from gqvae.reproduce.settings import ComparisonSettings, ReproduceSettings
@@ -38,17 +38,18 @@ class Space(Generic[S]):
     def prepare(
         self,
         settings: S,
-        inputs: list[str],
+        named: Mapping[str, Any],
         documents: Iterable[str],
         files: Mapping[str, Path | None] = MappingProxyType({}),
     ) -> None:
         """Write what is given, or check that it is what the folder was begun with. Raises GqvaeError if it is not, for
         a folder that holds other things, and for a corpus too small to hold anything out.
 
+        named: what the documents are called, and how they were read (`Corpus.named`).
         files: what else is given, if it is, by the name it has in the folder.
         """
         if self.about.exists():
-            self._check(settings, inputs, files)
+            self._check(settings, named, files)
             return
         given = {self.folder / name: path for name, path in files.items() if path}
         # what is given, without settings, is what a call has left that was killed, or refused it
@@ -63,12 +64,12 @@ class Space(Generic[S]):
         for kept, path in given.items():
             if not (kept.exists() and kept.samefile(path)):
                 shutil.copy(path, kept)
-        write_json(self.about, {"inputs": inputs, "settings": settings.to_dict()})
+        write_json(self.about, {"corpus": dict(named), "settings": settings.to_dict()})
 
-    def _check(self, settings: S, inputs: list[str], files: Mapping[str, Path | None]) -> None:
+    def _check(self, settings: S, named: Mapping[str, Any], files: Mapping[str, Path | None]) -> None:
         begun = read_json(self.about)
-        if inputs != begun["inputs"]:
-            text = ", ".join(begun["inputs"])
+        if named != begun["corpus"]:
+            text = unlike(begun["corpus"], named)
             raise GqvaeError(f"{self.folder} was begun on {text}: give the same text, or another folder")
         if settings != (before := self.settings()):
             raise GqvaeError(
@@ -87,7 +88,7 @@ class Space(Generic[S]):
         return found
 
     def inputs(self) -> list[str]:
-        found: list[str] = read_json(self.about)["inputs"]
+        found: list[str] = read_json(self.about)["corpus"]["inputs"]
         return found
 
     def corpus_files(self) -> tuple[Path, Path]:

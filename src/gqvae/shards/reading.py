@@ -61,6 +61,11 @@ class Shards:
         return sum(shard.bytes for shard in self._index.shards)
 
     def __len__(self) -> int:
+        """The number of documents, over which iteration goes."""
+        return self.documents
+
+    @cached_property
+    def count(self) -> int:
         """The number of shards."""
         return len(self._index.shards)
 
@@ -88,7 +93,7 @@ class Shards:
 
     def __iter__(self) -> "Iterator[Ids]":
         """The ids of every document, in the order of the corpus."""
-        for number in range(len(self)):
+        for number in range(self.count):
             ids, offsets = self.ids(number), self.offsets(number)
             for start, end in pairwise(offsets):
                 yield ids[start:end]
@@ -98,8 +103,8 @@ class Shards:
         check_files(self.folder, self._index.shards)
 
     def _path(self, number: int, suffix: str) -> Path:
-        if not 0 <= number < len(self):
-            raise IndexError(f"there are {len(self)} shards, the first is 0: no shard {number}")
+        if not 0 <= number < self.count:
+            raise IndexError(f"there are {self.count} shards, the first is 0: no shard {number}")
         return self.folder / f"{number:05}.{suffix}"
 
     def _column(self, number: int) -> Any:

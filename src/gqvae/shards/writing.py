@@ -38,11 +38,12 @@ def write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encoded
             documents += len(part.lengths) - part.goes_on
             tokens, size = tokens + len(part.ids), size + part.bytes
             corpus_sha256 = part.corpus_sha256
-    files = {name: file_digest(path) for name, path in zip(names, partial_paths, strict=True)}
-    for name, path in zip(names, partial_paths, strict=True):
-        sync(path)
-        path.replace(folder / name)
-    sync(folder)
+    with telling(folder):
+        files = {name: file_digest(path) for name, path in zip(names, partial_paths, strict=True)}
+        for name, path in zip(names, partial_paths, strict=True):
+            sync(path)
+            path.replace(folder / name)
+        sync(folder)
     return Shard(documents, tokens, size, corpus_sha256, files)
 
 

@@ -1,7 +1,6 @@
 """The cells of a comparison of quantizers: trainings, and costs of a step."""
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +91,6 @@ def _trained(space: ZooSpace, cell: Training) -> dict[str, Any]:
     report = distill(folder / "run", folder / "tokenizer", name=cell.key)
     tokenizer = measure(load(folder / "tokenizer"), space.held_out(), space.training())
     network = json.loads(run.metrics.read_text(encoding="utf-8").splitlines()[-1])
-    shutil.rmtree(folder / "run")  # large, and what was learned from it is kept
     return {
         "arm": cell.arm,
         "seed": cell.seed,
@@ -121,4 +119,4 @@ def _cost(space: ZooSpace, cell: Cost) -> dict[str, Any]:
     return {"arm": cell.arm, "codes": cell.codes, **cost(ours, default, batches, settings.cost_steps)}
 
 
-WORK = Work(ZooSpace, plan, cell_of, run_cell)
+WORK = Work(ZooSpace, plan, cell_of, run_cell, spent="run")

@@ -1,6 +1,6 @@
 """The whole comparison: prepare the folder, run the cells, write the outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from gqvae.zoo.settings import ZooSettings
 
 
 def compare_quantizers(
-    settings: ZooSettings, inputs: list[str], documents: Iterable[str], out: Path, jobs: int = 1
+    settings: ZooSettings, named: Mapping[str, Any], documents: Iterable[str], out: Path, jobs: int = 1
 ) -> dict[str, Any]:
     """Compare quantizers on `documents` in the folder `out`; return what goes to its results.json, with tables in
     table.md and a picture in use_by_rank.svg and .png beside it.
 
     Args:
-        inputs: what the documents are called: a folder is continued only with the same.
+        named: what the documents are called, and how they were read (`Corpus.named`): a folder is continued only with
+            the same.
         jobs: cells at work at once. One: a step's time is best measured alone.
 
     Raises GqvaeError for a folder that is in use, holds other things or was begun otherwise. What fails later is named
@@ -28,7 +29,7 @@ def compare_quantizers(
     """
     space = ZooSpace(out)
     with locked(out):
-        space.prepare(settings, inputs, documents)
+        space.prepare(settings, named, documents)
         results = results_of(space, run_cells(WORK, space, jobs))
         write_json(out / "results.json", results)
         with replacing(out / "table.md") as temporary:

@@ -25,7 +25,7 @@ SPARE = 1.3
 @dataclass(frozen=True)
 class FSQOptions:
     levels: tuple[int, ...] = ()
-    """Of each dimension. None: `levels_for` the codes that are asked for."""
+    """Of each dimension. Empty: `levels_for` the codes that are asked for."""
 
     def __post_init__(self) -> None:
         if any(level < 2 for level in self.levels):
