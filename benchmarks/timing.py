@@ -54,7 +54,7 @@ def side_by_side(
 
 def keep(program: str, about: str, rows: list[dict[str, Any]]) -> None:
     """Print the rows, and write them to results/PROGRAM.json with where they were measured."""
-    processor = f"{platform.machine()} {machine.maker()}".strip()
+    processor = f"{platform.machine()} {machine.cpu_vendor()}".strip()
     where = f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}"
     write_json(RESULTS / f"{program}.json", {"gqvae": __version__, "machine": where, "about": about, "rows": rows})
     print(about)

@@ -2,7 +2,7 @@
 
 from pydoc_data.topics import topics
 
-from gqvae.evaluation.peers import HuggingFaceTokenizer
+from gqvae.evaluation.peers import HuggingFacePeer
 from gqvae.evaluation.unigram import UnigramTokenizer
 
 STORY = (
@@ -19,7 +19,7 @@ SPECS = {
     "bytes": "bytes:257",
 }
 """One of each kind."""
-Peer = HuggingFaceTokenizer | UnigramTokenizer
+Peer = HuggingFacePeer | UnigramTokenizer
 
 
 def tokens(peer: Peer) -> list[bytes]:

@@ -11,6 +11,7 @@ from gqvae.corpus import Corpus, is_held_out
 from gqvae.errors import GqvaeError
 from gqvae.evaluation import train_peer
 from gqvae.evaluation.figures import draw_training
+from gqvae.learn.metrics import read as read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_the_figure_is_a_png(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in METRICS))
-    rows = demo.read_metrics(metrics)
+    rows = read_metrics(metrics)
     assert rows == METRICS
     draw_training(rows, tmp_path / "deep" / "training.png", title="a training", bpe=2.9)
     assert (tmp_path / "deep" / "training.png").read_bytes().startswith(b"\x89PNG")
@@ -123,10 +124,10 @@ def test_the_figure_is_a_png(tmp_path: Path) -> None:
 def test_bad_metrics_are_clear_errors(tmp_path: Path) -> None:
     metrics = tmp_path / "metrics.jsonl"
     with pytest.raises(GqvaeError, match=r"cannot read .*metrics\.jsonl"):
-        demo.read_metrics(metrics)
+        read_metrics(metrics)
     metrics.write_text('{"step": 1}\n{"ste')
     with pytest.raises(GqvaeError, match=r"metrics\.jsonl:2: not valid JSON"):
-        demo.read_metrics(metrics)
+        read_metrics(metrics)
     with pytest.raises(GqvaeError, match="no metrics to draw"):
         draw_training([], tmp_path / "training.png", title="nothing")
 

@@ -20,10 +20,10 @@ from learning import as_options, vary, write_corpus
 from test_files import failing
 
 from gqvae.corpus import Corpus
-from gqvae.demo import read_metrics
 from gqvae.errors import GqvaeError
 from gqvae.files import LOCK, digest
 from gqvae.learn.distill import distill
+from gqvae.learn.metrics import read as read_metrics
 from gqvae.learn.run import Run
 from gqvae.learn.training import Trainer, resume, train
 

@@ -93,9 +93,9 @@ def test_the_maker_of_the_processor_is_what_it_says(tmp_path: Path, monkeypatch:
         ("", ""),
     ):
         monkeypatch.setattr(machine.platform, "processor", lambda named=named: named)
-        assert machine.maker(tmp_path) == maker
+        assert machine.cpu_vendor(tmp_path) == maker
     write(tmp_path / "proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\n")
-    assert machine.maker(tmp_path) == ""
+    assert machine.cpu_vendor(tmp_path) == ""
     write(tmp_path / "proc/cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n")
-    assert machine.maker(tmp_path) == "AuthenticAMD"
-    assert (machine.maker() == "GenuineIntel") == ("GenuineIntel" in Path("/proc/cpuinfo").read_text())
+    assert machine.cpu_vendor(tmp_path) == "AuthenticAMD"
+    assert (machine.cpu_vendor() == "GenuineIntel") == ("GenuineIntel" in Path("/proc/cpuinfo").read_text())

@@ -7,12 +7,12 @@ import pytest
 
 from gqvae.errors import GqvaeError
 from gqvae.evaluation import train_peer
-from gqvae.evaluation.peers import HuggingFaceTokenizer
+from gqvae.evaluation.peers import HuggingFacePeer
 from gqvae.evaluation.unigram import RESERVED, SPACE, UnigramTokenizer, train_unigram
 
 MANY = [topics[name] for name in sorted(topics)[:40]]
 STORY = "Once upon a time there was a little girl named Lily. She loved to play in the garden."
-Peer = HuggingFaceTokenizer | UnigramTokenizer
+Peer = HuggingFacePeer | UnigramTokenizer
 
 
 def tokens(peer: Peer) -> list[bytes]:

@@ -35,7 +35,7 @@ def integers(values: "NDArray[numpy.int64]") -> "pyarrow.Int64Array":
 
 
 def numbers(values: "pyarrow.Array | pyarrow.ChunkedArray") -> "NDArray[Any]":
-    """Of a column of signed integers, none of them missing."""
+    """A column of signed integers without nulls, as an array of numpy."""
     import numpy
     import pyarrow
 
@@ -44,7 +44,7 @@ def numbers(values: "pyarrow.Array | pyarrow.ChunkedArray") -> "NDArray[Any]":
     return numpy.frombuffer(whole.buffers()[1], f"i{width}", len(whole), whole.offset * width)
 
 
-def where(values: "pyarrow.LargeBinaryArray", mask: "NDArray[numpy.bool_]") -> "pyarrow.LargeBinaryArray":
+def filtered(values: "pyarrow.LargeBinaryArray", mask: "NDArray[numpy.bool_]") -> "pyarrow.LargeBinaryArray":
     """Those of the values for which the mask is true."""
     import numpy
 

@@ -52,8 +52,8 @@ class Rules(NamedTuple):
     """What neighbouring kinds say; each item is "kinds before, kinds after".
 
     cut: there is a boundary, and the text before splits as it does when it ends there.
-    cut_third: so there is between the second and the third of three.
-    cut_before: so there is before the first of two.
+    cut_third: kinds a, b, c with such a boundary between b and c.
+    cut_before: pairs with such a boundary before the first.
     digits: the most numbers in a pretoken, 0 if any number of them; they have a boundary before them.
     join: a part all of whose pairs are among these is one pretoken.
     first: these pairs join, too, where the former character is the first of its part.
@@ -177,8 +177,7 @@ class Boundaries:
 
     def last_cut(self, text: bytes) -> int:
         """The last byte of `text` where a pretoken certainly begins, whatever comes before; 0 where there is none."""
-        # at its start the text may continue a run of white space or of numbers: the newline in front makes that as
-        # uncertain as it is
+        # the text may start within a run of white space or of numbers: behind a newline its start counts as uncertain
         text = b"\n" + text
         cuts, _ = self.parts(text, [0])
         if self._digits and len(cuts) > 1 and text[: cuts[-1]].endswith(b" "):

@@ -46,7 +46,7 @@ def ray_map(function: Callable[[_Item], _Result], items: Iterable[_Item], /) -> 
 
 @contextmanager
 def _connected() -> Iterator[Any]:
-    """Ray, connected; what was not before is not afterwards."""
+    """Ray, connected; disconnected at the end if it was not connected before."""
     try:
         import ray
     except ImportError as error:

@@ -4,7 +4,6 @@ import ast
 import hashlib
 import inspect
 import io
-import json
 import shutil
 import sysconfig
 import warnings
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gqvae.errors import GqvaeError
-from gqvae.files import read_bounded, write_json
+from gqvae.files import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +53,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     from gqvae.evaluation import compare, rate, train_peer
     from gqvae.evaluation.figures import draw_training
     from gqvae.export import export_huggingface
+    from gqvae.learn import metrics
     from gqvae.learn.distill import distill
     from gqvae.learn.training import train
     from gqvae.names import load
@@ -85,7 +85,7 @@ def run(out: Path) -> list[dict[str, Any]]:
     results = [{**rows[0], **ours}, {**rows[1], **dict.fromkeys(ours)}]
     write_json(out / RESULTS, results)
     draw_training(
-        read_metrics(out / "run" / "metrics.jsonl"),
+        metrics.read(out / "run" / "metrics.jsonl"),
         out / "training.png",
         title=f"gqvae demo: {tokenizer.vocab_size:,} ids",
         bpe=rows[1]["bytes_per_token"],
@@ -99,17 +99,6 @@ def run(out: Path) -> list[dict[str, Any]]:
     print(f"AutoTokenizer loads {out / 'hf'} and gives {documents:,} held-out documents back unchanged")
     print(f"look at {out / 'training.png'}, or try: gqvae show {out / 'tokenizer'} 'Some text of yours'")
     return results
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a metrics.jsonl. Raises GqvaeError that names file and line."""
-    rows = []
-    for number, line in enumerate(read_bounded(path).splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise GqvaeError(f"{path}:{number}: not valid JSON: {error}") from error
-    return rows
 
 
 def round_trip(folder: Path, documents: Iterable[str]) -> int:

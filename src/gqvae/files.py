@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
-    with telling(path):
+    with reporting_os_errors(path):
         path = path.resolve()  # where a link leads to
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own: a library that writes may put temporary files of its own beside the one it is given
@@ -57,7 +57,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     The old folder is moved aside first and deleted last: a kill in between leaves both, under hidden names.
     """
     path = path.resolve()  # where a link leads to
-    with telling(path):
+    with reporting_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new"))
         aside = temporary.with_suffix(".old")
@@ -78,7 +78,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _folder_mode(folder: Path) -> int:
-    """Of a new folder in `folder`, found by making one: to read the umask is to set it, for all threads."""
+    """The mode of a new folder. Found by making one, as reading the umask means setting it, for all threads."""
     probe = folder / ".probe"
     probe.mkdir()
     mode = stat.S_IMODE(probe.stat().st_mode)
@@ -109,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     if folder.is_file():
         raise GqvaeError(f"{folder} is a file: name a folder")
-    with telling(folder):
+    with reporting_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a")  # it may be somebody's file of that name
     with file:
@@ -131,7 +131,7 @@ def scratch(folder: Path | None, prefix: str) -> Iterator[Path]:
     Those with the same prefix whose processes were killed are cleared away first.
     """
     folder = folder or Path(tempfile.gettempdir())
-    with telling(folder):
+    with reporting_os_errors(folder):
         _clear(folder, prefix)
         made, lock = _locked_folder(folder, prefix)
     try:
@@ -226,7 +226,7 @@ def read_bounded(path: Path) -> bytes:
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def reporting_os_errors(path: Path) -> Iterator[None]:
     """Make what the operating system refuses an error that says where."""
     try:
         yield

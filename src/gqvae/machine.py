@@ -32,8 +32,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def maker(root: Path = Path("/")) -> str:
-    """Of the processor, as it says itself: "GenuineIntel" or "AuthenticAMD", for example; "" where that is unknown.
+def cpu_vendor(root: Path = Path("/")) -> str:
+    """The vendor that the processor names, such as "GenuineIntel" or "AuthenticAMD"; "" where that is unknown.
 
     root: where to look for `proc`.
     """
@@ -54,7 +54,8 @@ def spare_addresses() -> None:
 
 
 def _of_control_groups(root: Path) -> Iterator[int]:
-    """Of both versions. A container may show its group's path as it is outside: its own is then the last place read."""
+    """Memory limits of cgroups, version 1 and 2. In a container the path may be the host's; then the root, tried last,
+    has the limit."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)

@@ -90,7 +90,7 @@ class Memo(dict[str, Value]):
 
 
 def _missing(found: Sequence[Any]) -> Iterator[int]:
-    """Where there is None; what is known to the last, as most of it is, is passed over as fast as `all` goes."""
+    """Indices of None. Stretches without one, as most are, are skipped at the speed of `all`."""
     for start in range(0, len(found), _STRETCH):
         stretch = found[start : start + _STRETCH]
         if not all(stretch):

@@ -143,7 +143,7 @@ class Tokenizer:
         groups = self._packed_groups(checked_texts(texts), rules)
         return (array("I", packed) for group in groups for packed in group)
 
-    def of_pretoken(self, piece: bytes) -> list[int]:
+    def encode_pretoken(self, piece: bytes) -> list[int]:
         """The ids of `piece` as one pretoken, whatever the pattern would make of it."""
         return unpack(self._segmenter.segment([piece])[0])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gqvae.errors import GqvaeError
-from gqvae.files import telling
+from gqvae.files import reporting_os_errors
 
 LONG = 1 << 24
 """Bytes from which on a document is long."""
@@ -21,7 +21,7 @@ class LongDocument:
     """
 
     def __init__(self) -> None:
-        with telling(Path(tempfile.gettempdir())):
+        with reporting_os_errors(Path(tempfile.gettempdir())):
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         weakref.finalize(self, self._file.close)
         self._size = 0
@@ -31,7 +31,7 @@ class LongDocument:
         return self._size
 
     def append(self, data: bytes | bytearray) -> None:
-        with telling(Path(tempfile.gettempdir())):
+        with reporting_os_errors(Path(tempfile.gettempdir())):
             self._size += self._file.write(data)
             self._file.flush()
 

@@ -10,7 +10,7 @@ from itertools import accumulate, chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gqvae import machine
-from gqvae.arrow import column, numbers, strings, where
+from gqvae.arrow import column, filtered, numbers, strings
 from gqvae.boundaries import Boundaries, boundaries
 from gqvae.encoder.packed import slices
 from gqvae.memo import MEMO_ENTRIES, MEMO_KEY, News
@@ -30,13 +30,13 @@ class _Known(NamedTuple):
     ids: "pyarrow.LargeBinaryArray"
 
     def numbered(self, parts: "pyarrow.LargeBinaryArray") -> "pyarrow.DictionaryArray":
-        """The parts by their numbers in a dictionary of the known ones, then the others."""
+        """The parts, dictionary-encoded: the known ones have the first numbers, new ones follow."""
         import pyarrow
 
         return pyarrow.chunked_array([self.parts, parts]).dictionary_encode().chunks[-1]
 
     def and_more(self, parts: "pyarrow.LargeBinaryArray", ids: Iterable[bytes]) -> "_Known":
-        """With a dictionary that `numbered` gave, and the ids of the others in it."""
+        """Extended by the dictionary that `numbered` returned; `ids` are those of its new entries."""
         import pyarrow
 
         return _Known(parts, pyarrow.concat_arrays([self.ids, column(list(ids))]))
@@ -105,9 +105,9 @@ class Columns:
         return [b"".join(map(ids.__getitem__, each)) for each in pieces]
 
     def _remember(self, known: _Known, found: dict[bytes, bytes], used: "Numbers") -> None:
-        """Keep what is known, the last of it just `found`, but long parts, which seldom come twice.
+        """Replace the cache by `known`, whose last entries were just `found`, without long ones, which seldom repeat.
 
-        used: which of it the text has. Where there is too much, only that is kept.
+        used: the entries that this text has. If there are too many, only these are kept.
         """
         import numpy
 
@@ -118,7 +118,7 @@ class Columns:
             kept[kept.cumsum() > MEMO_ENTRIES] = False
             self.news.end()
         if not kept.all():
-            known = _Known(where(known.parts, kept), where(known.ids, kept))
+            known = _Known(filtered(known.parts, kept), filtered(known.ids, kept))
         self._known = known
         self.news.add({part: ids for part, ids in found.items() if len(part) <= MEMO_KEY})
 

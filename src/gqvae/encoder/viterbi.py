@@ -16,7 +16,7 @@ from typing import Any
 # A trie node is [score, children]: None where no token ends and where no longer token follows.
 Children = dict[int, list[Any]]
 
-_BLOCK = 1 << 16  # bytes scored at once: so a long input takes little more memory than one byte a byte
+_BLOCK = 1 << 16  # bytes scored at once: beyond a block only one byte a byte, the back-pointer, is kept
 _UNREACHED = float("-inf")
 
 

@@ -41,4 +41,4 @@ class FixedLengthTokenizer:
 
     def _of_piece(self, piece: bytes) -> Sequence[int]:
         known = self._tokenizer.vocabulary.id_of.get(piece)
-        return self._tokenizer.of_pretoken(piece) if known is None else (known,)
+        return self._tokenizer.encode_pretoken(piece) if known is None else (known,)

@@ -22,7 +22,7 @@ from gqvae.evaluation.metrics import Row, TokenizerLike, evaluate
 WORD = re.compile(r"\S+")
 SPECIAL_NAME = re.compile(rb"<[^<>\s]+>|\[[^\[\]\s]+\]")
 ORDER = 2.5
-"""Of the Renyi entropy; the order whose efficiency went with translation quality (Zouhar et al. 2023)."""
+"""Order of the Renyi entropy: its efficiency correlated best with translation quality (Zouhar et al. 2023)."""
 
 
 class Intrinsic(Row):

@@ -16,7 +16,7 @@ from gqvae.evaluation.unigram import RESERVED, UnigramTokenizer, train_unigram
 from gqvae.vocabulary import END_OF_TEXT
 
 KINDS = (*TRAINERS, "unigram")
-"""Of the peers that are trained on the spot."""
+"""Kinds of peers that can be trained on the spot."""
 
 SAMPLE = 100
 """Documents of the training text that a peer is checked on, the first ones."""
@@ -24,14 +24,16 @@ RUN, TIMES = 1000, 8
 """Characters of a short run, and how many times as long the long run is."""
 
 
-class HuggingFaceTokenizer:
+class HuggingFacePeer:
     """A `tokenizers.Tokenizer` measured fairly: nothing is added to the text, and nothing in it is special.
 
-    Text that spells a special token is encoded as the ordinary text it is. `note` is what a table should say
-    of this tokenizer, or empty.
+    Text that spells a special token is encoded as the ordinary text it is.
     """
 
-    def __init__(self, tokenizer: Any, name: str, note: str = "") -> None:
+    note = ""
+    """What a table should say of this tokenizer."""
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
         from gqvae.export import byte_level_alphabet
 
         tokenizer.no_truncation()
@@ -46,7 +48,6 @@ class HuggingFaceTokenizer:
         self._inside_prefix: str = written["model"].get("continuing_subword_prefix") or ""
         self._byte_of = {character: bytes([byte]) for byte, character in enumerate(byte_level_alphabet())}
         self.name = name
-        self.note = note
 
     @property
     def vocab_size(self) -> int:
@@ -93,7 +94,7 @@ def parse_trained_peer(spec: str) -> tuple[str, tuple[int, ...]] | None:
     return kind, sizes
 
 
-def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFaceTokenizer | UnigramTokenizer":
+def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFacePeer | UnigramTokenizer":
     """Train "KIND:N", KIND one of KINDS, or "superbpe:N:T" on `documents`; N counts every id.
 
     The result is checked, not believed: its `note` says what `faults` finds. Raises GqvaeError for another spec, and
@@ -104,18 +105,18 @@ def train_peer(spec: str, documents: Iterable[str]) -> "HuggingFaceTokenizer | U
         raise GqvaeError(f"unknown peer {spec!r}: write {' or '.join(f'{kind}:N' for kind in KINDS)}")
     kind, sizes = parsed
     sample, documents = _sampled(documents)
-    peer: HuggingFaceTokenizer | UnigramTokenizer
+    peer: HuggingFacePeer | UnigramTokenizer
     if kind == "unigram":
         peer = train_unigram(documents, sizes[0], END_OF_TEXT, spec)
     else:
-        peer = HuggingFaceTokenizer(TRAINERS[kind](documents, *sizes), spec)
+        peer = HuggingFacePeer(TRAINERS[kind](documents, *sizes), spec)
     peer.note = _joined(peer.note, faults(peer, sizes[0], sample))
     return peer
 
 
 def bpe_of_compression(
     documents: Iterable[str], bytes_per_token: float, measured_on: Iterable[str], largest: int
-) -> HuggingFaceTokenizer:
+) -> HuggingFacePeer:
     """The BPE trained on `documents` whose bytes per token on `measured_on` come closest to those given.
 
     Found by bisection among the beginnings of one BPE of `largest` ids. Its `note` says when that is not enough, and
@@ -124,8 +125,8 @@ def bpe_of_compression(
     sample, documents = _sampled(documents)
     full, texts = bpe(documents, largest), list(measured_on)
 
-    def of(size: int) -> HuggingFaceTokenizer:
-        return HuggingFaceTokenizer(with_merges(full, size), f"bpe:{size}")
+    def of(size: int) -> HuggingFacePeer:
+        return HuggingFacePeer(with_merges(full, size), f"bpe:{size}")
 
     @cache
     def reached(size: int) -> float:
@@ -193,7 +194,7 @@ def load_peer(spec: str) -> TokenizerLike:
     return load(spec)
 
 
-def _load_hugging_face(folder: Path, name: str) -> HuggingFaceTokenizer:
+def _load_hugging_face(folder: Path, name: str) -> HuggingFacePeer:
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
@@ -202,6 +203,6 @@ def _load_hugging_face(folder: Path, name: str) -> HuggingFaceTokenizer:
     except (OSError, UnicodeDecodeError) as error:
         raise GqvaeError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        return HuggingFaceTokenizer(Tokenizer.from_str(text), name)
+        return HuggingFacePeer(Tokenizer.from_str(text), name)
     except Exception as error:  # the library raises plain Exception
         raise GqvaeError(f"{path} is not a tokenizer that `tokenizers` can load: {error}") from error

@@ -64,7 +64,7 @@ def choose(counts: Counts, learned: Collection[bytes], size: int, avoid: Collect
         kept = set(chosen)
         known = {key: spelling for key, spelling in known.items() if kept.issuperset(spelling.made)}
         loss, ranks = losses(counts, chosen, known), {token: rank for rank, token in enumerate(chosen)}
-        # What is no loss is used nowhere; it may stay for want of better, but not if it never could be.
+        # Tokens without loss are unused: they may stay to fill up, but only if merges can make them.
         chosen = [token for token in chosen if loss[token] or pair_of(token, ranks)]
         if len(chosen) < size:
             raise GqvaeError(f"the text gives {len(chosen)} strings that BPE can reach, not {size}: give more of it")

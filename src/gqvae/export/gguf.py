@@ -18,7 +18,7 @@ from tokenizers import models
 from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
 from gqvae.export.chat import PAD
-from gqvae.export.huggingface import around, spell, unspell
+from gqvae.export.huggingface import byte_level_pipeline, spell, unspell
 from gqvae.export.parity import Proof, Runtime, expect, write_export
 from gqvae.vocabulary import BYTES, END_OF_TEXT, Vocabulary
 
@@ -26,7 +26,7 @@ FILE = "tokenizer.gguf"
 NAMES = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
 """llama.cpp's names of our patterns."""
 WHOLE_FIRST = ("llama-bpe",)
-"""Of these, the ones with which llama.cpp emits a pretoken that is a token as it is."""
+"""The ones that look up the whole pretoken before they merge (`ignore_merges`)."""
 NOTE = (
     "llama.cpp itself is not run here. Its llama_detokenize removes spaces before punctuation for these models "
     "(clean_spaces); joining llama_token_to_piece does not. It parses special tokens only where parse_special is set."
@@ -158,7 +158,7 @@ def _built(tokenizer: BPETokenizer, found: Mapping[str, Any]) -> HuggingFaceToke
     pairs = list(_pairs(found["tokenizer.ggml.merges"]))
     vocabulary = {token: id_ for id_, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind == types[0]}
     model = models.BPE(vocabulary, pairs, ignore_merges=found["tokenizer.ggml.pre"] in WHOLE_FIRST)
-    return around(model, tokenizer.pattern, tokens[len(vocabulary) :])
+    return byte_level_pipeline(model, tokenizer.pattern, tokens[len(vocabulary) :])
 
 
 def _pairs(merges: Iterable[str]) -> Iterator[tuple[str, str]]:

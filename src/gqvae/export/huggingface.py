@@ -96,10 +96,10 @@ def build_huggingface(tokenizer: Tokenizer | BPETokenizer) -> HuggingFaceTokeniz
     misread = [name for name in tokenizer.vocabulary.specials if not name.isascii() and set(name) <= set(_ALPHABET)]
     if misread:
         raise GqvaeError(f"special tokens {misread} cannot be exported: there they stand for other bytes; use ASCII")
-    return around(_model(tokenizer, spelled), tokenizer.pattern, tokenizer.vocabulary.specials)
+    return byte_level_pipeline(_model(tokenizer, spelled), tokenizer.pattern, tokenizer.vocabulary.specials)
 
 
-def around(model: models.Model, pattern: str, specials: Iterable[str]) -> HuggingFaceTokenizer:
+def byte_level_pipeline(model: models.Model, pattern: str, specials: Iterable[str]) -> HuggingFaceTokenizer:
     """A byte-level pipeline around `model`: the pattern's pretokens before it, special tokens after its ids."""
     result = HuggingFaceTokenizer(model)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

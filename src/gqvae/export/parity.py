@@ -129,7 +129,7 @@ def unreachable_ids(tokenizer: Tokenizer) -> int:
     found = 0
     for id_, token in enumerate(tokenizer.vocabulary.plain_tokens):
         whole = token.decode(errors="ignore").encode() == token
-        found += (tokenizer.encode(token) if whole else tokenizer.of_pretoken(token)) != [id_]
+        found += (tokenizer.encode(token) if whole else tokenizer.encode_pretoken(token)) != [id_]
     return found
 
 

@@ -207,7 +207,7 @@ def load_portable(folder: str | Path) -> BPETokenizer:
     content = read_json(path)
     try:
         return _parsed(content, Path(folder).resolve().name)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, GqvaeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise GqvaeError(f"{path} is not a portable export ({error}): make one with --format portable") from error
 
 

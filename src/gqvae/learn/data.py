@@ -60,7 +60,7 @@ class Sample:
     weights: list[float]
     """Occurrences each piece stands for."""
     bytes: float
-    """Of all those occurrences."""
+    """Bytes of all these occurrences."""
 
     @classmethod
     def whole(cls, table: SymbolTable) -> "Sample":

@@ -39,7 +39,7 @@ from gqvae.vocabulary import BYTES, MAX_IDS, Vocabulary
 MET_ON = 16_384
 """Most held-out pretokens on which a target is met."""
 FITTED_BYTES = 500_000
-"""Of distinct pretokens that the static scores are fitted on: the search for them is plain Python."""
+"""Most bytes of distinct pretokens that the static scores are fitted on: the fit is plain Python."""
 
 
 def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | None = None) -> dict[str, Any]:
@@ -59,12 +59,13 @@ def distill(folder: Path, out: Path, vocab_size: int | None = None, name: str | 
     run = Run.open(folder)
     size = vocab_size if vocab_size is not None else run.config.vocab_size
     model, table = run.trained_model(), run.table
-    report: dict[str, Any] = {"network": {}}
-    for mode in ("gates", "viterbi"):
-        say(f"segmenting with the network ({mode})")
-        segmenter = run.segmenter(mode, model)
-        segmented = segmenter.segment(table.pieces)
-        report["network"][mode] = _measures(table, segmented, segmenter)
+    say("segmenting with the network (gates)")
+    gates = run.segmenter("gates", model)
+    network = {"gates": _measures(table, gates.segment(table.pieces), gates)}
+    say("segmenting with the network (viterbi)")
+    segmenter = run.segmenter("viterbi", model)
+    segmented = segmenter.segment(table.pieces)
+    report: dict[str, Any] = {"network": network | {"viterbi": _measures(table, segmented, segmenter)}}
 
     say("choosing the vocabulary")
     strings = _codebook_strings(segmenter, segmented, table)

@@ -18,7 +18,7 @@ from gqvae.needs import usage
 from gqvae.spelling import spell
 
 NEAR = 0.1
-"""Of the typical distance between two codes: nearer ones are near-duplicates."""
+"""Codes nearer than this share of the typical distance between two are near-duplicates."""
 LOOKED_AT = 1_024
 """Codes whose nearest other is searched."""
 
@@ -53,7 +53,7 @@ def _typical(places: Tensor) -> float:
 
 
 def of_use(sample: Sample, segmented: Sequence[Segmented], strings: Sequence[str], longest: int) -> dict[str, Any]:
-    """Of held-out pretokens, weighted by occurrence.
+    """How codes are used on held-out pretokens, weighted by occurrence.
 
     duplicate_strings: share of the codes that say what another says: so many ids are lost. codes_always_exact: share of
     the codes in use that stand for their own string each time. use_by_rank: share of the tokens that the code of rank

@@ -27,7 +27,7 @@ class Linear(nn.Linear):
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias: (..., in), (out, in), (out,) -> (..., out)."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() <= _LITTLE or not _has_faster_onednn():
-        return F.linear(x, weight, bias)  # to compile the other does not work with shapes that vary
+        return F.linear(x, weight, bias)  # torch.compile cannot take the convolution with shapes that vary
     pixels = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)  # channels are last in memory, here and there
     found = F.conv2d(pixels, weight[:, :, None, None], bias, dilation=_DILATION)
     return found.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
@@ -45,4 +45,6 @@ def to_few_lengths(codes: Tensor) -> Tensor:
 @cache
 def _has_faster_onednn() -> bool:
     onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return bool(onednn) and torch.backends.cpu.get_cpu_capability() == "AVX512" and machine.maker() != "GenuineIntel"
+    return (
+        bool(onednn) and torch.backends.cpu.get_cpu_capability() == "AVX512" and machine.cpu_vendor() != "GenuineIntel"
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gqvae.errors import GqvaeError
-from gqvae.files import replacing
+from gqvae.files import read_bounded, replacing
 from gqvae.learn import health
 from gqvae.learn.data import Sample
 from gqvae.learn.objectives import Outcome
@@ -71,6 +71,17 @@ def append(path: Path, row: dict[str, Any]) -> None:
         raise GqvaeError(
             f"cannot write {path}: {error.strerror or error}; make room, then continue with --resume"
         ) from error
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All rows. Raises GqvaeError that names file and line."""
+    rows = []
+    for number, line in enumerate(read_bounded(path).splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise GqvaeError(f"{path}:{number}: not valid JSON: {error}") from error
+    return rows
 
 
 def forget_after(path: Path, step: int) -> float:

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from gqvae.learn.linear import affine
 
 CELLS, CODES = 1 << 20, 1_024
-"""Of a tile, and codes of it at most. A processor's cache holds it: large enough for the matrix product (which is slow
-on AMD's processors for fewer latents: `linear`), small enough for what follows it."""
+"""Logits of a tile, and its most codes. A processor's cache holds it: large enough for the matrix product (which is
+slow on AMD's processors for fewer latents: `linear`), small enough for what follows it."""
 GPU_CELLS, GPU_CODES = 1 << 26, 16_384
 """The same on a GPU, where small tiles would spend the time on starting their kernels."""
 FEW_THREADS = 2
@@ -60,10 +60,11 @@ def nearest_few(
 
 
 class _Tiles:
-    """The codes, filled up to whole blocks by some that are infinitely far, as are those not allowed.
+    """The codes, tile by tile.
 
-    keys: (V and more, d + 1 + ones): behind each key its bias, for the one behind each latent, since to add it takes
-    another pass through every tile; then as many `ones` as are asked for.
+    keys: (V padded to whole blocks, d + 1 + ones). Column d is the bias, which meets a 1 appended to each latent: to
+    add it apart would take another pass through every tile. Padding and codes that are not allowed have bias -inf. Then
+    as many columns of 1 as are asked for.
     """
 
     def __init__(self, keys: Tensor, bias: Tensor, allowed: Tensor | None, ones: int = 0) -> None:
@@ -100,7 +101,7 @@ def _have_memory_kept() -> None:
 
 
 def _largest(start: int, logits: Tensor, count: int) -> Found:
-    """Of a tile whose first code is `start`."""
+    """The `count` largest logits of each row of a tile whose first code is `start`, and their codes."""
     count = min(count, logits.shape[1])
     if logits.device.type == "cpu" and torch.get_num_threads() <= FEW_THREADS:
         values, places = _one_by_one(logits, count)
@@ -124,7 +125,7 @@ def _one_by_one(logits: Tensor, count: int) -> Found:
 
 
 def _in_best_blocks(start: int, logits: Tensor, count: int) -> Found:
-    """They lie in the blocks with the largest maxima."""
+    """The same by blocks: the largest logits lie in the blocks with the largest maxima."""
     blocks = logits.view(len(logits), logits.shape[1] // BLOCK, BLOCK)
     if count == 1:
         value, block = blocks.amax(-1).max(-1)
@@ -186,9 +187,9 @@ class _Few(torch.autograd.Function):
 def _gradients(
     projected: Tensor, keys: Tensor, bias: Tensor, allowed: Tensor | None, log_total: Tensor, pull: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the sum of pull (N,) * log_total (N,), for the first three."""
-    # what is done to whole tiles is what takes time: for weights that are exp of a product alone, the sum to divide by
-    # is one more column of the latents
+    """Gradients of sum(pull (N,) * log_total (N,)) for the first three arguments."""
+    # passes through whole tiles take the time: with -log_total as one more column of the latents, the softmax weights
+    # are a single exp of the product
     tiles, latents = _Tiles(keys, bias, allowed, ones=1), _latents(projected)
     shifted = torch.cat([latents, -log_total[:, None]], 1)
     scaled = pull[:, None] * latents

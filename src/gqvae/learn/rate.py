@@ -27,7 +27,7 @@ LOWEST = -20.0
 HIGHEST = 12.0
 """Nats: enough to bring back a code that is all but forgotten; allowed once inexact spans are too dear to use."""
 SHARE = 0.5
-"""Of the way to the price that meets the target now, gone at a time."""
+"""Share of the way to the price that would meet the target, gone in one update."""
 HALVINGS = 14
 CLEAR = 0.01
 """Nats: a thousandth of the compression where that is smooth."""

@@ -44,7 +44,7 @@ class Run:
     folder: Path
     config: Config
     corpus: Corpus
-    """As it was named; it need not be there any more."""
+    """The text as it was named; its files may be gone."""
     pretokens: PretokenTable
     held_out: PretokenTable
 

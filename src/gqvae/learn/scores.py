@@ -27,7 +27,7 @@ CHEAPER = ((-0.5, 0.2), (-0.2, 0.2), (0.0, 0.2), (0.2, 0.2), (0.5, 0.2), (0.8, 0
 """More of them, for a network whose tokens cost little, or less than nothing: only their ratio matters."""
 ROUNDS = 12
 RATE = 0.05
-"""Of the first round's corrections, in units of a token's price; it falls as 1 / (1 + 0.3 round)."""
+"""Learning rate of the first round, in units of a token's price; it falls as 1 / (1 + 0.3 round)."""
 SHIFT = 4.0
 """Most by which all scores together are moved to meet a target for the compression."""
 HALVINGS = 12

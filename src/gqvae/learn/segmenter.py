@@ -140,7 +140,7 @@ class Measures:
     """What a segmentation amounts to, every piece weighted by its occurrences."""
 
     bytes_per_token: float
-    """Of emitted codes, before fallback."""
+    """Bytes for each emitted code, before any fallback."""
     exact_codes: float
     """Share of emitted codes whose string is the span they stand for."""
     codes_used: int

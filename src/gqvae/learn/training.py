@@ -186,8 +186,8 @@ class Trainer:
             self.state.usage.index_add_(0, codes.flatten(), weights.flatten())
             if self.config.quantizer.revival == "reservoir":
                 self.reservoir.offer(outcome.latents, outcome.errors)
-        if self.team.first:  # which alone writes rows of the metrics; not slices, whose memory is all of it
-            empty = outcome.latents.new_empty(0)
+        if self.team.first:  # it alone writes metrics
+            empty = outcome.latents.new_empty(0)  # not a slice, which would keep the whole tensor alive
             self.window.append(replace(outcome, latents=empty, errors=empty, assigned=None))
 
     def _tend_codebook(self) -> None:

@@ -132,7 +132,7 @@ class _Here(Generic[_Item, _Result]):
         return bool(self._outcomes)
 
     def result(self) -> _Result:
-        """Of the first item whose result was not asked for yet. Raises what the function raised."""
+        """The result of the oldest item whose result was not taken yet. Raises what the function raised."""
         result, error = self._outcomes.popleft()
         if error:
             raise error

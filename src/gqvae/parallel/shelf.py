@@ -7,7 +7,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 PLACE_BYTES = 1 << 23
-"""Of which only what is used takes memory."""
+"""Size of a place; only the pages that are used take memory."""
 
 
 class Shelf:
@@ -42,7 +42,7 @@ class Shelf:
         self._memory = mmap(self._file, 0) if file else None
 
     def put(self, place: int, what: object) -> int | bytes:
-        """Gives what the other process is to be told: how long it is, or, where it is too long, all of it."""
+        """Returns the handle for the other process: the pickled length, or the pickled bytes if they do not fit."""
         pickled = ForkingPickler.dumps(what)
         if not self._memory or len(pickled) > PLACE_BYTES:
             return bytes(pickled)
@@ -50,13 +50,13 @@ class Shelf:
         self._memory[start : start + len(pickled)] = pickled
         return len(pickled)
 
-    def get(self, place: int, told: int | bytes) -> Any:
-        """A copy of what the other process has put there."""
-        if isinstance(told, bytes):
-            return ForkingPickler.loads(told)
+    def get(self, place: int, handle: int | bytes) -> Any:
+        """A copy of what the other process put there. handle: what its `put` returned."""
+        if isinstance(handle, bytes):
+            return ForkingPickler.loads(handle)
         assert self._memory
         start = place * PLACE_BYTES
-        with memoryview(self._memory) as memory, memory[start : start + told] as pickled:
+        with memoryview(self._memory) as memory, memory[start : start + handle] as pickled:
             return ForkingPickler.loads(pickled)
 
     def close(self) -> None:

@@ -16,16 +16,16 @@ Outcome = tuple[Any, Exception | None]
 
 
 class Learner(Protocol):
-    """What remembers what a function found, so that it need not be found again."""
+    """The cache of a function, which processes share by telling each other what is new in it."""
 
     def news(self) -> Any:
-        """What was found since this was last asked for, from the first time on; None for nothing."""
+        """Entries added since the last call, None if there are none. The first call starts the recording."""
 
     def learn(self, news: Any, /) -> None:
-        """Remember what another process found."""
+        """Add what another process's `news` returned."""
 
     def quiet(self) -> None:
-        """No more news is asked for."""
+        """Stop recording, and drop what was recorded."""
 
 
 def outcome(function: Callable[..., Any], *arguments: Any) -> Outcome:

@@ -25,7 +25,7 @@ class Batches:
         self._text, self._count, self._bytes = TextHash(), 0, 0
 
     def provenance(self) -> dict[str, Any]:
-        """Of what has been read so far."""
+        """Counts and hash of what has been read so far."""
         return {"documents": self._count, "bytes": self._bytes, "corpus_sha256": self._text.hexdigest()}
 
     def __iter__(self) -> Iterator[list[bytes]]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from gqvae import machine
 from gqvae.corpus.documents import Document
-from gqvae.files import telling
+from gqvae.files import reporting_os_errors
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
@@ -64,7 +64,7 @@ class Counting:
         machine.spare_addresses()
         path = path.resolve()  # where a link leads to
         refuse_others(path)
-        with telling(path):
+        with reporting_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with Tally(self.memory, path.parent) as tally:
             provenance = self._count(documents, tally, pattern, window)

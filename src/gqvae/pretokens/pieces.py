@@ -3,7 +3,7 @@
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from gqvae.arrow import column, numbers, strings, where
+from gqvae.arrow import column, filtered, numbers, strings
 from gqvae.boundaries import boundaries
 from gqvae.patterns import cut, split_each
 
@@ -30,8 +30,8 @@ def count_pieces(blocks: list[bytes], pattern: str, window: int) -> Counts:
     settled = ~uncertain & (_lengths(found.pieces) <= window)
     if settled.all():
         return found
-    certain = Counts(where(found.pieces, settled), found.counts[settled])
-    rest = Counts(where(found.pieces, ~settled), found.counts[~settled])
+    certain = Counts(filtered(found.pieces, settled), found.counts[settled])
+    rest = Counts(filtered(found.pieces, ~settled), found.counts[~settled])
     return _joined(certain, *_split(rest, pattern, window))
 
 
@@ -65,10 +65,10 @@ def _split(parts: Counts, pattern: str, window: int) -> tuple[Counts, Counts]:
     counts = parts.counts.repeat(list(map(len, found)))
     pieces = column([piece.encode() for piece in chain.from_iterable(found)])
     long = _lengths(pieces) > window
-    cuts = [cut(piece, window) for piece in where(pieces, long).to_pylist()]
+    cuts = [cut(piece, window) for piece in filtered(pieces, long).to_pylist()]
     shortened = column(list(chain.from_iterable(cuts)))
     return (
-        Counts(where(pieces, ~long), counts[~long]),
+        Counts(filtered(pieces, ~long), counts[~long]),
         Counts(shortened, counts[long].repeat(list(map(len, cuts)))),
     )
 

@@ -35,7 +35,7 @@ def ranking(found: Counts) -> "NDArray[numpy.int64]":
 
 
 def _first_bytes(pieces: "pyarrow.LargeBinaryArray") -> "NDArray[numpy.uint64]":
-    """As a number; shorter pieces are filled up with zeros."""
+    """The first eight bytes of each piece as a number; shorter pieces are padded with zeros."""
     import numpy
 
     _, offsets, values = pieces.buffers()

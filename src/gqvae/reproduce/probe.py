@@ -39,7 +39,7 @@ class Shape:
     """R"""
     steps: int
     bytes_per_id: float
-    """Of the training text, separators counted as ids."""
+    """Bytes of the training text over its ids, separators included."""
 
     @classmethod
     def of(cls, text: Encoded, settings: ProbeSettings) -> "Shape":
@@ -115,9 +115,9 @@ def new_model(ids: int, context: int, settings: ProbeSettings) -> LlamaForCausal
 
 
 def flops_per_token(model: LlamaForCausalLM, context: int) -> int:
-    """Of training: 6 for each weight that multiplies (the embedding once, as output layer), and for causal attention 6
-    for each layer, width and token of context (Chowdhery et al. 2022, arXiv 2204.02311, appendix B, halved: what lies
-    ahead is masked)."""
+    """Training FLOPs a token: 6 for each weight of a matrix product (the embedding once, as output layer), and 6 for
+    each layer, width and token of context, for causal attention (Chowdhery et al. 2022, arXiv 2204.02311, appendix B,
+    halved, as the future is masked)."""
     weights: int = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 2)
     attention: int = model.config.num_hidden_layers * model.config.hidden_size * context
     return 6 * (weights + attention)
@@ -203,7 +203,7 @@ def score(model: LlamaForCausalLM, windows: Sequence[Tensor], separator: int) ->
     for window in windows:
         rows = window.to(model.device)
         wanted = rows[:, 1:].flatten()
-        logits = model(rows[:, :-1].clamp(min=0)).logits  # what fills up stands behind, where nothing looks back from
+        logits = model(rows[:, :-1].clamp(min=0)).logits  # padding is at the end: no scored position attends to it
         costs = F.cross_entropy(logits.flatten(0, 1), wanted, ignore_index=IGNORED, reduction="none").double()
         ends = wanted == separator
         separators += costs[ends].sum().item()

@@ -14,7 +14,7 @@ Verdict = Literal["lower", "higher", "no difference", "not enough seeds"]
 
 @dataclass(frozen=True)
 class Summary:
-    """Of n values: their mean, and the half width of its 95% interval (Student's t); None for fewer than two."""
+    """Mean of n values, and the half width of its 95% interval (Student's t), None for fewer than two."""
 
     mean: float
     interval: float | None
@@ -23,7 +23,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of the mean over ours with that over a peer's; the verdict is on ours.
+    """The mean over our seeds against that over a peer's; the verdict is on ours.
 
     interval: half width of the 95% interval of the difference. A difference within it is called none.
     """
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Of a sample.
+    """Mean and interval of a sample.
 
     >>> summary([1.0, 2.0, 3.0]).mean, round(summary([1.0, 2.0, 3.0]).interval, 3)
     (2.0, 2.484)

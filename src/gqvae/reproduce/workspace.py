@@ -52,7 +52,7 @@ class Space(Generic[S]):
             self._check(settings, named, files)
             return
         given = {self.folder / name: path for name, path in files.items() if path}
-        # what is given, without settings, is what a call has left that was killed, or refused it
+        # input without settings.json was left by a call that was killed, or that refused this input
         ours = (self.folder / LOCK, self._corpus, *self.corpus_files(), *given)
         if any(path not in ours for path in (*self.folder.glob("*"), *self._corpus.glob("[!.]*"))):
             raise GqvaeError(f"{self.folder} holds other files: give a folder of its own")
@@ -92,7 +92,7 @@ class Space(Generic[S]):
         return found
 
     def corpus_files(self) -> tuple[Path, Path]:
-        """Of the documents to train on, and of those held out."""
+        """Where the documents to train on lie, and those held out."""
         return self._corpus / "train.jsonl", self._corpus / "held_out.jsonl"
 
     def training(self) -> list[str]:

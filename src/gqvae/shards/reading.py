@@ -57,7 +57,7 @@ class Shards:
 
     @cached_property
     def bytes(self) -> int:
-        """Of the documents' text in UTF-8: a loss in nats a token is that times `tokens` / `bytes` a byte."""
+        """Bytes of the documents' text in UTF-8. A loss in nats a token times `tokens` / `bytes` is in nats a byte."""
         return sum(shard.bytes for shard in self._index.shards)
 
     def __len__(self) -> int:

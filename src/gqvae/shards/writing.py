@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gqvae.errors import GqvaeError
-from gqvae.files import PARTIAL, file_digest, sync, telling
+from gqvae.files import PARTIAL, file_digest, reporting_os_errors, sync
 from gqvae.shards.index import Maker, Shard
 
 _MOST_IN_ROW = 1 << 26  # ids: a row of Parquet is held in memory, twice
@@ -32,13 +32,13 @@ def write_shard(folder: Path, number: int, maker: Maker, parts: Iterable[Encoded
     opened: Callable[..., AbstractContextManager[Callable[[EncodedBatch], None]]]
     opened = _bin if maker.format == "bin" else _parquet
     documents = tokens = size = 0
-    with telling(folder), opened(maker, *partial_paths) as write:
+    with reporting_os_errors(folder), opened(maker, *partial_paths) as write:
         for part in parts if maker.format == "bin" else _whole(parts):
             write(part)
             documents += len(part.lengths) - part.goes_on
             tokens, size = tokens + len(part.ids), size + part.bytes
             corpus_sha256 = part.corpus_sha256
-    with telling(folder):
+    with reporting_os_errors(folder):
         files = {name: file_digest(path) for name, path in zip(names, partial_paths, strict=True)}
         for name, path in zip(names, partial_paths, strict=True):
             sync(path)

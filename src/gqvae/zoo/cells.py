@@ -1,6 +1,5 @@
 """The cells of a comparison of quantizers: trainings, and costs of a step."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from gqvae.config import Config
 from gqvae.evaluation.intrinsic import measure
+from gqvae.learn import metrics
 from gqvae.learn.alphabet import Alphabet, SymbolTable
 from gqvae.learn.data import Batches
 from gqvae.learn.distill import distill
@@ -90,7 +90,7 @@ def _trained(space: ZooSpace, cell: Training) -> dict[str, Any]:
     seconds = None if begun else time.process_time() - start  # what was cut off took its time, too
     report = distill(folder / "run", folder / "tokenizer", name=cell.key)
     tokenizer = measure(load(folder / "tokenizer"), space.held_out(), space.training())
-    network = json.loads(run.metrics.read_text(encoding="utf-8").splitlines()[-1])
+    network = metrics.read(run.metrics)[-1]
     return {
         "arm": cell.arm,
         "seed": cell.seed,

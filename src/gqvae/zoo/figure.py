@@ -11,7 +11,7 @@ COLUMNS = 5
 
 
 def use_by_rank(results: Mapping[str, Any]) -> Figure | None:
-    """Of the first seed of each arm, logarithmic both ways; None where nothing was trained."""
+    """A log-log plot for the first seed of each arm; None where nothing was trained."""
     arms = [found for found in results["arms"] if found["use_by_rank"]]
     if not arms:
         return None

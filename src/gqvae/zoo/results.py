@@ -52,7 +52,7 @@ def results_of(space: ZooSpace, failures: Failures) -> dict[str, Any]:
 
 
 def measures(found: Results) -> dict[str, float | None]:
-    """Of one training."""
+    """The figures of one training."""
     network, codebook, stages = found["network"], found["codebook"], found["stages"]
     return {
         "network_bytes_per_token": network["bytes_per_token"],
@@ -125,7 +125,7 @@ def _arm(key: str, found: Sequence[Results]) -> dict[str, Any]:
 
 
 def _differences(arms: Iterable[str], trained: Sequence[Results]) -> list[dict[str, Any]]:
-    """Of each arm from the default, by Welch's interval."""
+    """The difference of each arm from the default, with Welch's interval."""
     rows = []
     of = {key: [measures(found) for found in trained if found["arm"] == key] for key in {*arms, DEFAULT}}
     for key in arms:

@@ -22,7 +22,7 @@ class ZooSettings(ComparisonSettings):
 
     vocab_size: int = 512
     steps: int = 250
-    """Of training, for each."""
+    """Training steps of each arm."""
     arms: tuple[str, ...] = tuple(ARMS)
     """Those of `gqvae.zoo.arms`, and any other quantizer by its name, with its default options."""
     model: tuple[str, ...] = MODEL
@@ -50,5 +50,5 @@ class ZooSettings(ComparisonSettings):
 
 
 def arm(key: str) -> Arm:
-    """Of the table, or a quantizer by its name."""
+    """The arm of that key in the table, or else the quantizer of that name."""
     return ARMS.get(key) or Arm(key, (f"quantizer.name={key}",))

@@ -26,7 +26,7 @@ LARGEST = 1 << 18
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a quantizer without settings of its own."""
+    """For a quantizer without options."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class BridgeOptions:
     patch: int = 16
     """Consecutive codes that are compressed to one token."""
     width: int = 256
-    """Of a token."""
+    """Width of such a token."""
     heads: int = 4
     depth: int = 2
     """Blocks of attention."""

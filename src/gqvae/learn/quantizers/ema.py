@@ -14,7 +14,7 @@ from gqvae.settings import share
 @dataclass(frozen=True)
 class EMAOptions:
     decay: float = 0.98
-    """Of the moving averages."""
+    """Decay of the moving averages, a step."""
 
     def __post_init__(self) -> None:
         share(self, "decay")
@@ -29,7 +29,7 @@ class EMAQuantizer(CosineQuantizer):
     masses: Tensor
     sums: Tensor
     FRESH_MASS = 3.0
-    """Of a code just placed, so that the latents it takes over do not drag it back at once."""
+    """Mass that a code starts with where it is placed, so that its first latents do not drag it back at once."""
 
     def __init__(self, size: int, width: int, config: QuantizerConfig, options: EMAOptions) -> None:
         super().__init__(size, width, config, options)

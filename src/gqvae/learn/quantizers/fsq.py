@@ -25,7 +25,7 @@ SPARE = 1.3
 @dataclass(frozen=True)
 class FSQOptions:
     levels: tuple[int, ...] = ()
-    """Of each dimension. Empty: `levels_for` the codes that are asked for."""
+    """Levels of each dimension. Empty: `levels_for` the codes that are asked for."""
 
     def __post_init__(self) -> None:
         if any(level < 2 for level in self.levels):
@@ -75,7 +75,7 @@ class FiniteScalarQuantizer(EuclideanQuantizer):
 
 
 def levels_for(size: int) -> tuple[int, ...]:
-    """Of the grids with `size` codes or a few more, the one of most dimensions, then of fewest codes.
+    """The grid of most dimensions, then of fewest codes, among those with `size` codes or a few more.
 
     >>> levels_for(200), levels_for(1000), levels_for(50_000), levels_for(3), levels_for(2)
     ((3, 3, 3, 3, 3), (3, 3, 3, 3, 3, 5), (3, 3, 3, 3, 3, 3, 3, 3, 3, 3), (3,), (2,))

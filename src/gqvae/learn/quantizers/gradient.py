@@ -87,7 +87,7 @@ class GradientQuantizer(EuclideanQuantizer):
         return super().connect(projected, nearest)
 
     def _toward(self, latents: Tensor, nearest: Tensor) -> Tensor:
-        """As far as the code, in nearly its direction: z + ||e - z|| sg(v / ||v||), v = e - z + noise."""
+        """A step of the code's distance in nearly its direction: z + ||e - z|| sg(v / ||v||), v = e - z + noise."""
         apart = nearest - latents
         noise = torch.zeros(apart.shape)
         if self.exploring:

@@ -18,7 +18,7 @@ class GumbelOptions:
     kl: float = 5e-4
     """Weight of the divergence of a latent's codes from the uniform distribution (taming-transformers' 5e-4)."""
     temperature: float = 1.0
-    """Of the noisy softmax, at first; it halves every `halving` steps."""
+    """Temperature of the noisy softmax at first; it halves every `halving` steps."""
     halving: int = 100
     coldest: float = 0.0625
     """Where it stays."""
@@ -29,7 +29,7 @@ class GumbelOptions:
 
 
 class GumbelQuantizer(CosineQuantizer):
-    """Codes drawn from a softmax by Gumbel noise, kept near uniform by a divergence (summaries of GQ-VAE have it).
+    """Codes sampled with Gumbel-softmax, with a KL term towards uniform use (as summaries of GQ-VAE describe).
 
     Under the objective `gates` the code drawn is decoded, with the gradient of the softmax at the temperature. Under
     `marginal`, which weighs each candidate by its probability, chance decides which are considered beside the nearest:

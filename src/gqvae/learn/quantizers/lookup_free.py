@@ -23,7 +23,7 @@ class LookupFreeOptions:
     entropy: float = 0.1
     """Weight of the entropy term: each latent sure of its code, all codes in use."""
     temperature: float = 1.0
-    """Of the softmax in it."""
+    """Temperature of the softmax in the entropy term."""
 
     def __post_init__(self) -> None:
         positive(self, "groups", "temperature")

@@ -15,7 +15,7 @@ from gqvae.settings import share
 @dataclass(frozen=True)
 class SharedIndexOptions:
     weight: float = 0.5
-    """Of the first codebook's distance; the second has the rest."""
+    """Weight of the first codebook's distance; the second's is the rest to 1."""
 
     def __post_init__(self) -> None:
         share(self, "weight")
