@@ -4,9 +4,9 @@ A segmentation is a list of (tokens, weight): the spans that tile one pretoken, 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from gqvae.spelling import worth
+from gqvae.spelling import spell, worth
 
 Segmentation = Sequence[tuple[list[str], float]]
 
@@ -14,6 +14,12 @@ GRAM = 3
 """Most neighbouring tokens that one new string may replace."""
 UNSPELLED = 3.0
 """Tokens that a span outside the vocabulary counts as: it has to be spelled by several."""
+
+
+def fewest_tokens(pretokens: Iterable[tuple[str, float]], strings: Collection[str], longest: int) -> Segmentation:
+    """Each pretoken with its weight, spelled with the fewest of `strings`."""
+    known = set(strings)
+    return [(spell(piece, known, longest), weight) for piece, weight in pretokens]
 
 
 def usage(segmentation: Segmentation) -> Counter[str]:
@@ -41,6 +47,11 @@ def needs(segmentation: Segmentation, strings: Collection[str], longest: int) ->
                 if span not in strings:
                     saved[span] += (number - 1) * weight  # type: ignore[assignment]
     return saved
+
+
+def neediest(wanted: Counter[str]) -> list[str]:
+    """The spans of `needs`, those that save most first."""
+    return sorted(wanted, key=lambda span: (-wanted[span], span))
 
 
 def runs(tokens: Sequence[str], last: int, longest: int) -> Iterator[tuple[int, str]]:

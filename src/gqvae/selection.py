@@ -5,12 +5,11 @@ stand for the same bytes: one of them is enough.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gqvae.config import SPECIALS
 from gqvae.errors import GqvaeError
-from gqvae.needs import Segmentation, needs, usage, worths
-from gqvae.spelling import spell
+from gqvae.needs import fewest_tokens, neediest, needs, usage, worths
 from gqvae.vocabulary import BYTES, MAX_TOKEN_BYTES, Vocabulary
 
 TextOf = Callable[[str], bytes]
@@ -31,19 +30,19 @@ def choose(strings: Counter[str], pretokens: Weighted, size: int, longest: int, 
     room, chosen = size - len(GIVEN), set(best(strings, size, longest, text_of))
     # needs overlap, so each round fills half of what is missing; it ends, as every round leaves fewer tokens
     while True:
-        spelled = _spelled(pretokens, chosen, longest)
+        spelled = fewest_tokens(pretokens, chosen, longest)
         used = usage(spelled)
         chosen = {string for string in chosen if used[string]}
         missing = room - len(chosen)
         if not missing:
             return sorted(chosen)
         wanted = needs(spelled, chosen | SINGLE_BYTES, longest)
-        neediest = _new(_by_need(wanted), chosen, text_of, missing if missing < 8 else (missing + 1) // 2)
-        if not neediest:
+        most_wanted = _new(neediest(wanted), chosen, text_of, missing if missing < 8 else (missing + 1) // 2)
+        if not most_wanted:
             raise GqvaeError(
                 f"the text has use for {len(chosen) + len(GIVEN)} ids, not {size}: lower --vocab-size, or train on more"
             )
-        chosen |= set(neediest)
+        chosen |= set(most_wanted)
 
 
 def best(strings: Counter[str], size: int, longest: int, text_of: TextOf) -> list[str]:
@@ -67,14 +66,6 @@ def in_order_of_use(
     final = Vocabulary(tuple(ordered), vocabulary.specials)
     new = [final.id_of[token] for token in vocabulary.plain_tokens]
     return final, [tuple(new[id_] for id_ in row) for row in ids]
-
-
-def _spelled(pretokens: Weighted, strings: Collection[str], longest: int) -> Segmentation:
-    return [(spell(piece, strings, longest), weight) for piece, weight in pretokens]
-
-
-def _by_need(wanted: Counter[str]) -> list[str]:
-    return sorted(wanted, key=lambda span: (-wanted[span], span))
 
 
 def _new(candidates: Iterable[str], chosen: Iterable[str], text_of: TextOf, most: int) -> list[str]:

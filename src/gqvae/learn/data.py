@@ -62,6 +62,10 @@ class Sample:
     bytes: float
     """Bytes of all these occurrences."""
 
+    def weighted(self) -> list[tuple[str, float]]:
+        """Each piece with its weight."""
+        return list(zip(self.pieces, self.weights, strict=True))
+
     @classmethod
     def whole(cls, table: SymbolTable) -> "Sample":
         """Every piece, for what it is."""

@@ -102,7 +102,7 @@ def _learned(run: Run, strings: Counter[str], size: int | None) -> list[str]:
     if size is None or run.config.objective.target_bytes_per_token is not None:
         return best(strings, size or MAX_IDS, longest, text_of)
     sample = Sample.of(run.table, run.config.training.sample_pretokens, _generator(run))
-    return choose(strings, list(zip(sample.pieces, sample.weights, strict=True)), size, longest, text_of)
+    return choose(strings, sample.weighted(), size, longest, text_of)
 
 
 def _generator(run: Run) -> torch.Generator:

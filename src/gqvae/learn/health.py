@@ -14,8 +14,7 @@ from torch import Tensor
 from gqvae.learn.data import Sample
 from gqvae.learn.quantizers import Quantizer
 from gqvae.learn.segmenter import Segmented
-from gqvae.needs import usage
-from gqvae.spelling import spell
+from gqvae.needs import fewest_tokens, usage
 
 NEAR = 0.1
 """Codes nearer than this share of the typical distance between two are near-duplicates."""
@@ -68,7 +67,7 @@ def of_use(sample: Sample, segmented: Sequence[Segmented], strings: Sequence[str
             if strings[code] != span:
                 wrong.add(code)
     known = set(strings)
-    ideal = usage([(spell(piece, known, longest), n) for piece, n in zip(sample.pieces, sample.weights, strict=True)])
+    ideal = usage(fewest_tokens(sample.weighted(), known, longest))
     return {
         "duplicate_strings": 1 - len(known) / len(strings),
         "codes_always_exact": 1 - len(wrong) / len(used),

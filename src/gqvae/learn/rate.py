@@ -19,8 +19,7 @@ from gqvae.config import Config
 from gqvae.learn.data import Sample
 from gqvae.learn.segmenter import NeuralSegmenter
 from gqvae.learn.segments import best_total
-from gqvae.needs import UNSPELLED
-from gqvae.spelling import spell
+from gqvae.needs import UNSPELLED, fewest_tokens
 
 LOWEST = -20.0
 """Nats: tokens this cheap are single symbols."""
@@ -85,9 +84,8 @@ def highest_price(config: Config, step: int) -> float:
 
 def fewest(sample: Sample, strings: Collection[str], longest: int) -> float:
     """Bytes per token if every pretoken is spelled with as few of `strings` and single symbols as possible."""
-    known = set(strings)
-    spelled = zip(sample.pieces, sample.weights, strict=True)
-    return sample.bytes / sum(weight * len(spell(piece, known, longest)) for piece, weight in spelled)
+    spelled = fewest_tokens(sample.weighted(), strings, longest)
+    return sample.bytes / sum(weight * len(tokens) for tokens, weight in spelled)
 
 
 def miss(target: float, reached: float, possible: float) -> str | None:

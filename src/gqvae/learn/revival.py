@@ -24,8 +24,7 @@ from gqvae.learn.lexicon import Lexicon
 from gqvae.learn.model import GQVAE
 from gqvae.learn.quantizers import Quantizer
 from gqvae.learn.segmenter import encode
-from gqvae.needs import Segmentation, needs, runs, usage, worths
-from gqvae.spelling import spell
+from gqvae.needs import Segmentation, fewest_tokens, neediest, needs, runs, usage, worths
 
 MARGIN = 1.3
 """How much more a span must save than the code it displaces: what was measured is a little stale."""
@@ -68,10 +67,9 @@ def plan(
     values = [value[string] if owner[string] == code else 0.0 for code, string in enumerate(strings)]
     poorest = sorted(range(len(values)), key=lambda code: (values[code], code))[:most]
     wanted = needs(tokenized, owner, longest)
-    neediest = sorted(wanted, key=lambda span: (-wanted[span], span))
     moves: list[Move] = []
     saved = 0.0
-    for code, span in zip(poorest, neediest, strict=False):
+    for code, span in zip(poorest, neediest(wanted), strict=False):
         single = len(span) == 1
         if wanted[span] >= MARGIN * values[code] and (single or saved < enough):
             moves.append(Move(code, span))
@@ -97,10 +95,7 @@ def exchange(
         decoded = model.decode_codebook().strings()
     strings = decoded if lexicon is None else lexicon.strings()
     if most := int(share * quantizer.size):
-        known = set(strings)
-        tokenized = [
-            (spell(piece, known, longest), weight) for piece, weight in zip(sample.pieces, sample.weights, strict=True)
-        ]
+        tokenized = fewest_tokens(sample.weighted(), strings, longest)
         moves = plan(strings, tokenized, usage, longest, most, _missing(sample, tokenized, target))
         if moves:
             latents = mean_latents(model, [move.string for move in moves], tokenized, longest).to(quantizer.device)
