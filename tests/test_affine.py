@@ -113,7 +113,7 @@ def test_onednn_is_asked_where_mkl_is_narrower(
     maker: str, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # the fixture's
-    monkeypatch.setattr(linear.machine, "maker", lambda: maker)
+    monkeypatch.setattr(linear.machine, "cpu_vendor", lambda: maker)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert linear._has_faster_onednn.__wrapped__() is expected

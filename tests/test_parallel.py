@@ -216,7 +216,7 @@ def test_a_process_that_cannot_start_is_told_and_holds_nothing(monkeypatch: pyte
     def refuse(_: object) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("multiprocessing.Process.start", refuse)
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     with pytest.raises(GqvaeError, match=r"cannot start \(Resource temporarily unavailable\): try fewer workers"):
         list(map_in_processes(square, range(10), 3))

@@ -5,12 +5,14 @@ so neither may have to wait for the other: one thread of a child hears at once w
 is done. Items and results lie in memory that both share; an item's place is then its result's.
 """
 
+import multiprocessing
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import Pipe, Process, current_process
+from multiprocessing import Pipe, current_process
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Literal, TypeVar
 
@@ -156,7 +158,7 @@ class _Child(_Here[_Item, _Result]):
         _enlarge(its_results)
         self._shelf, self._free = Shelf(_AHEAD), list(range(_AHEAD))
         arguments = elsewhere.function, learner, self._shelf, its_items, its_results, (self._items, self._results)
-        self._process = Process(target=serve, args=arguments, daemon=True)
+        self._process = _context().Process(target=serve, args=arguments, daemon=True)
         try:
             self._process.start()
         except OSError as error:
@@ -211,6 +213,13 @@ class _Child(_Here[_Item, _Result]):
         if news is not None:
             self._learner.learn(news)
             self._tell(news)
+
+
+def _context() -> Any:
+    """Linux forks, as by default before Python 3.14: what is in memory need not be made again, and a program needs no
+    `if __name__ == "__main__"`. Elsewhere, or where the program has chosen a way, it is that."""
+    forks = sys.platform == "linux" and multiprocessing.get_start_method(allow_none=True) is None
+    return multiprocessing.get_context("fork" if forks else None)
 
 
 @contextmanager
