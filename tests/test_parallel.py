@@ -24,6 +24,12 @@ from gqvae.parallel.shelf import PLACE_BYTES, Shelf
 HERE = os.getpid()
 
 
+@pytest.fixture(autouse=True)
+def nothing_chosen() -> None:
+    """As in a program that has not said how processes start; a pool, as one test has, settles that for all others."""
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]
+
+
 def square(number: int) -> int:
     time.sleep(0.002 * (number % 3))
     return number * number
@@ -253,6 +259,20 @@ def test_processes_need_not_be_forked(method: str, shared: bool) -> None:
         "assert list(map_in_processes(bin, range(9), 2)) == list(map(bin, range(9)))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that forks")
+def test_children_have_what_is_in_memory_and_programs_need_no_guard() -> None:
+    """As by default before Python 3.14."""
+    program = (
+        "import time\n"
+        "from gqvae.parallel import map_in_processes\n"
+        "done = []\n"
+        "def knows_the_first(number): time.sleep(0.01); done.append(number); return 0 in done\n"
+        "print(all(map_in_processes(knows_the_first, range(99), 2)))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout == "True\n"
 
 
 @pytest.mark.parametrize("without_numpy", [False, True])
