@@ -1,23 +1,25 @@
 """Where in a text the tokens stand."""
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Mapping, Sequence
 
 
-def spans(tokens: Iterable[bytes], *, characters: bool) -> list[tuple[int, int]]:
-    r"""(start, end) of each of `tokens`, which follow each other: in bytes, or in characters of their UTF-8.
+def with_offsets(ids: Sequence[int], bytes_of: Mapping[int, bytes], *, characters: bool) -> list[tuple[int, int, int]]:
+    r"""(id, start, end) of tokens that follow each other: in bytes, or in characters of their UTF-8.
 
     Tokens that share a character overlap, as in Hugging Face's tokenizers.
 
-    >>> spans([b"a\xc3", b"\xa9"], characters=True), spans([b"a\xc3", b"\xa9"], characters=False)
-    ([(0, 2), (1, 2)], [(0, 2), (2, 3)])
+    >>> with_offsets([7, 8], {7: b"a\xc3", 8: b"\xa9"}, characters=True)
+    [(7, 0, 2), (8, 1, 2)]
+    >>> with_offsets([7, 8], {7: b"a\xc3", 8: b"\xa9"}, characters=False)
+    [(7, 0, 2), (8, 2, 3)]
     """
-    sizes = cache(_characters if characters else _bytes)  # of a token, which comes often
+    sizes = _characters if characters else _bytes
+    size_of = {index: sizes(bytes_of[index]) for index in set(ids)}
     found, end = [], 0
-    for token in tokens:
-        shared, begun = sizes(token)
+    for index in ids:
+        shared, begun = size_of[index]
         start, end = end - shared, end + begun
-        found.append((start, end))
+        found.append((index, start, end))
     return found
 
 

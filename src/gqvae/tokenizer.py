@@ -26,7 +26,7 @@ from gqvae.encoder.packed import pack, unpack, unpack_each
 from gqvae.encoder.processes import encode_in_processes
 from gqvae.encoder.segmentation import Segmenter
 from gqvae.errors import GqvaeError
-from gqvae.offsets import spans
+from gqvae.offsets import with_offsets
 from gqvae.patterns import compiled_pattern
 from gqvae.validation import checked_name, checked_provenance, checked_scores, checked_texts, decoded_text
 from gqvae.vocabulary import Vocabulary, special_pattern
@@ -159,8 +159,7 @@ class Tokenizer:
         Of a str they count characters; tokens that share a character overlap, as in Hugging Face's tokenizers.
         """
         ids = self.encode(text, allowed_special=allowed_special, disallowed_special=disallowed_special)
-        places = spans(map(self.vocabulary.bytes_of.__getitem__, ids), characters=isinstance(text, str))
-        return [(index, start, end) for index, (start, end) in zip(ids, places, strict=True)]
+        return with_offsets(ids, self.vocabulary.bytes_of, characters=isinstance(text, str))
 
     def split(self, text: str | bytes) -> list[bytes]:
         """The byte strings of the tokens of `text`; they join to its UTF-8 bytes."""
