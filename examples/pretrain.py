@@ -12,6 +12,7 @@ two CPU cores. Shapes: B windows of a batch, L tokens of a window.
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -49,14 +50,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--batch", type=int, default=16, help="windows")
     parser.add_argument("--length", type=int, default=128, help="tokens of a window")
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--width", type=int, default=128, help="a multiple of 32")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if given.width < 32 or given.width % 32:
+        parser.error("--width: give a multiple of 32")
 
-    tokenizer = gqvae.load(given.tokenizer)
+    tokenizer, corpus = gqvae.load(given.tokenizer), Corpus(tuple(given.corpus))
+    corpus.sources()  # told now if a file is not there
     export_huggingface(tokenizer, given.out)  # first: it takes no folder that holds other files
-    encode_corpus(tokenizer, Corpus(tuple(given.corpus)).streamed(), given.out / "shards")
+    encode_corpus(tokenizer, corpus.streamed(), given.out / "shards")
     shards = Shards(given.out / "shards")
 
     torch.manual_seed(given.seed)
@@ -71,7 +75,7 @@ def new_model(shards: Shards, length: int, width: int, layers: int) -> LlamaForC
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
-        num_attention_heads=max(1, width // 32),
+        num_attention_heads=width // 32,
         max_position_embeddings=length,
         tie_word_embeddings=True,
         bos_token_id=shards.end,  # each document follows the end of another
@@ -87,7 +91,7 @@ def train(model: LlamaForCausalLM, shards: Shards, batch: int, steps: int) -> Ll
     loader = DataLoader(windows, batch, shuffle=True, drop_last=True)
     bits = shards.tokens / shards.bytes / math.log(2)  # per byte, of a nat per token
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1 - step / steps))
     model.train()
     step = 0
     while step < steps:
@@ -115,4 +119,7 @@ def sample(model: LlamaForCausalLM, tokenizer: gqvae.Tokenizer, shards: Shards) 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except gqvae.GqvaeError as error:
+        sys.exit(str(error))

@@ -14,12 +14,12 @@ SMALL = ("--steps", "3", "--batch", "2", "--length", "16", "--width", "32", "--l
 TEXT = "".join(f"Once upon a time {number} dogs ran home.\n<|endoftext|>\n" for number in range(60))
 
 
-def pretrain(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pretrain(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Path:
     """The folder that it leaves."""
     pytest.importorskip("transformers")
     (folder / "text.txt").write_text(text)
     program, out = str(EXAMPLES / "pretrain.py"), folder / "model"
-    arguments = [program, "tinystories-1024", str(folder / "text.txt"), "--out", str(out), *SMALL]
+    arguments = [program, "tinystories-1024", str(folder / "text.txt"), "--out", str(out), *SMALL, *more]
     monkeypatch.setattr("sys.argv", arguments)
     runpy.run_path(program, run_name="__main__")
     return out
@@ -41,6 +41,12 @@ def test_what_pretraining_leaves_loads_in_transformers(
     shards = Shards(folder / "shards")
     knows_nothing = math.log2(model.config.vocab_size) * shards.tokens / shards.bytes
     assert float(told.split()[2]) == pytest.approx(knows_nothing, rel=0.1)
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_any_number_of_steps(steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedule once divided by zero at 20."""
+    assert (pretrain(TEXT, tmp_path, monkeypatch, "--steps", str(steps)) / "model.safetensors").exists()
 
 
 def test_too_little_text_for_a_batch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,9 +215,24 @@ def test_a_forged_config_gets_no_memory(
             use(copy)
 
 
+NAMED = Corpus(("a.txt",)).named()
+
+
 @pytest.mark.parametrize(
     "forged",
-    [{"files": ["a"]}, {"files": 3}, {"provenance": []}, {"config": "x"}, {"provenance": {"corpus": {"inputs": None}}}],
+    [
+        *({"files": ["a"]}, {"files": 3}, {"provenance": []}, {"config": "x"}),
+        *(
+            {"provenance": {"corpus": NAMED | wrong}}
+            for wrong in (
+                {"inputs": None},
+                {"inputs": "abc"},
+                {"separator": ["x"]},
+                {"on_error": "never"},
+                {"field": 1},
+            )
+        ),
+    ],
 )
 def test_a_forged_config_of_another_shape_is_told(forged: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(undisturbed / "run", tmp_path / "run"))

@@ -227,8 +227,17 @@ def test_the_folder_that_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
 
 def test_a_file_that_is_replaced_keeps_its_permissions_and_the_links_to_it(tmp_path: Path) -> None:
     file, link = tmp_path / "file.json", tmp_path / "link.json"
-    file.touch(mode=0o600)
     link.symlink_to(file.name)
-    write_json(link, "new")
-    assert (link.is_symlink(), read_json(file)) == (True, "new")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for before, after in ((0o600, 0o600), (0o4755, 0o755)):  # new content does not inherit whose rights it runs with
+        file.touch()
+        file.chmod(before)
+        write_json(link, "new")
+        assert (link.is_symlink(), read_json(file)) == (True, "new")
+        assert stat.S_IMODE(file.stat().st_mode) == after
+
+
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    with pytest.raises(GqvaeError, match="cannot write"):
+        write_json(tmp_path / "one" / "file.json", "new")

@@ -75,7 +75,12 @@ ORDER = [
 
 def loaded_by(statement: str) -> set[str]:
     """The top-level packages in sys.modules after `statement` ran in a fresh interpreter."""
-    report = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    return {name.split(".")[0] for name in modules_of(statement)}
+
+
+def modules_of(statement: str) -> set[str]:
+    """All that is in sys.modules then."""
+    report = "import json, sys; print(json.dumps(sorted(sys.modules)))"
     command = [sys.executable, "-c", f"{statement}\n{report}"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return set(json.loads(output.splitlines()[-1]))
@@ -129,6 +134,12 @@ def test_a_tokenizer_needs_nothing_heavy() -> None:
     assert not loaded_by("import gqvae; gqvae.load, gqvae.Tokenizer, gqvae.Vocabulary") & HEAVY
 
 
+def test_shards_are_read_without_a_tokenizer() -> None:
+    names = modules_of("from gqvae.shards import Shards")
+    assert "gqvae.shards.index" in names
+    assert not names & {"gqvae.tokenizer", "gqvae.encoder", "gqvae.parallel"}
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -180,12 +191,10 @@ def test_no_stage_knows_a_later_one(path: Path) -> None:
     assert not later, f"{name} imports {sorted(later)}, which come after it"
 
 
-@pytest.mark.parametrize(
-    "name", ["corpus", "encoder", "evaluation", "export", "learn", "parallel", "pretokens", "shards"]
-)
-def test_a_package_says_what_each_of_its_files_is_for(name: str) -> None:
-    about = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))) or ""
-    there = {path.name for path in (PACKAGE / name).glob("*.py")} - {"__init__.py"}
+@pytest.mark.parametrize("package", sorted({path.parent for path in files()} - {PACKAGE}), ids=lambda path: path.name)
+def test_a_package_says_what_each_of_its_files_is_for(package: Path) -> None:
+    about = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    there = {path.name for path in package.glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"\w+\.py", about)) == there
 
 

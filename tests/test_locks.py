@@ -58,6 +58,15 @@ def test_files_are_written_where_there_are_no_locks(tmp_path: Path, monkeypatch:
         pass
 
 
+def test_what_else_a_lock_may_be_refused_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(GqvaeError, match=r"cannot lock .*folder: Input/output error"), locked(tmp_path / "folder"):
+        pass
+
+
 def test_scratch_goes_at_the_end_or_when_another_finds_its_process_dead(tmp_path: Path) -> None:
     (tmp_path / ".scratch.txt").write_text("not ours")
     context = multiprocessing.get_context("fork")

@@ -218,11 +218,12 @@ def test_what_a_function_raises_comes_after_the_results_before_it() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_cannot_start_is_told_and_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
+@pytest.mark.parametrize("what", ["multiprocessing.process.BaseProcess.start", "gqvae.parallel.pool.Pipe"])
+def test_a_process_that_cannot_start_is_told_and_holds_nothing(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr(what, refuse)
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     with pytest.raises(GqvaeError, match=r"cannot start \(Resource temporarily unavailable\): try fewer workers"):
         list(map_in_processes(square, range(10), 3))

@@ -14,7 +14,7 @@ import pytest
 
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
-from gqvae.files import locked, read_json
+from gqvae.files import locked, read_json, write_json
 from gqvae.reproduce.plan import Contender, Probe, best_fixed, cell_of, plan, plan_contenders
 from gqvae.reproduce.results import bits_at, pairs
 from gqvae.reproduce.settings import SIZES, ReproduceSettings
@@ -127,6 +127,10 @@ def test_a_folder_is_begun_once(tmp_path: Path) -> None:
     space.prepare(SETTINGS, {"inputs": ["a.txt"]}, iter(()))  # goes on, and does not read the text again
     with pytest.raises(GqvaeError, match=r"begun on a\.txt"):
         space.prepare(SETTINGS, {"inputs": ["b.txt"]}, documents)
+    old = Workspace(tmp_path / "old")
+    write_json(old.about, {"inputs": ["a.txt"], "settings": {}})
+    with pytest.raises(GqvaeError, match=r"settings\.json is not of this version"):
+        old.prepare(SETTINGS, {"inputs": ["a.txt"]}, documents)
     read = Workspace(tmp_path / "read")
     read.prepare(SETTINGS, {"inputs": ["a.txt"], "separator": None}, documents)
     with pytest.raises(GqvaeError, match=r"begun on a\.txt \(separator None\): give the same"):

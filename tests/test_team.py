@@ -78,7 +78,8 @@ def test_two_processes_give_what_one_gives(shared: Path, corpus: Corpus, tmp_pat
 @pytest.mark.parametrize("quantizer", OTHERS)
 def test_so_they_do_with_other_quantizers(quantizer: str, shared: Path, corpus: Corpus, tmp_path: Path) -> None:
     alone = train(vary(CONFIG, quantizer={"name": quantizer}), corpus, tmp_path / "alone")
-    assert_close_runs(Run.open(shared / quantizer), alone, 30)  # rounding may decide between two codes as near
+    slack = 30 if quantizer == "fsq" else 10  # of other builds of torch, one use of one code differs by 1.2%
+    assert_close_runs(Run.open(shared / quantizer), alone, slack)  # rounding may decide between two codes as near
 
 
 def assert_close_runs(shared: Run, alone: Run, slack: float = 1) -> None:

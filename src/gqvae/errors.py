@@ -5,7 +5,7 @@ _EXTRAS = {
     "formats": ("gguf", "google", "sentencepiece", "tiktoken"),  # google is protobuf
     "ray": ("ray",),
 }
-"""What to install for less than `train`, or what that has not."""
+"""The extras other than `train`, and the packages that each is the one to bring."""
 
 
 class GqvaeError(ValueError):

@@ -24,6 +24,7 @@ PARTIAL = ".partial"
 """Ends the name of what is not finished; here the name begins with a dot, too."""
 MAX_FILE_BYTES = 64 * 2**20
 """The most bytes of a JSON file: parsed, a hostile one takes some twenty times as much memory."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what file systems without locks answer
 LOCK = "lock"
 """The file that marks a folder as in use while a process holds a lock on it."""
 
@@ -38,14 +39,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
     with reporting_os_errors(path):
-        path = path.resolve()  # where a link leads to
+        path = Path(os.path.realpath(path))  # where a link leads to; `resolve` raises for a circle of them
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own: a library that writes may put temporary files of its own beside the one it is given
         with scratch(path.parent, f".{path.name}.") as folder:
             temporary = folder / path.name
             yield temporary
-            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.exists() else _folder_mode(folder) & 0o666)
             sync(temporary)  # or a power cut could leave the new name on an empty file
+            os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else _folder_mode(folder) & 0o666)
             os.replace(temporary, path)
             sync(path.parent)
 
@@ -118,10 +119,19 @@ def locked(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise GqvaeError(f"another process is at work in {folder}: wait for it, or stop it") from None
-            except OSError:
-                pass  # a file system without locks: as on Windows, nothing keeps two processes out
+            except OSError as error:  # without locks, as on Windows, nothing keeps two processes out
+                if error.errno not in _NO_LOCKS:
+                    raise GqvaeError(f"cannot lock {folder}: {error.strerror or error}") from error
         _clear(folder, ".")
         yield
+
+
+def temporary_folder() -> Path:
+    """Where temporary files go. Raises GqvaeError where there is no such place."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise GqvaeError(f"no place for temporary files: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -130,7 +140,7 @@ def scratch(folder: Path | None, prefix: str) -> Iterator[Path]:
 
     Those with the same prefix whose processes were killed are cleared away first.
     """
-    folder = folder or Path(tempfile.gettempdir())
+    folder = folder or temporary_folder()
     with reporting_os_errors(folder):
         _clear(folder, prefix)
         made, lock = _locked_folder(folder, prefix)

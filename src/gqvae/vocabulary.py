@@ -93,7 +93,7 @@ class Vocabulary:
         except KeyError as error:
             raise GqvaeError(f"{error} is no id of this tokenizer: ids are 0 to {len(self) - 1}") from error
         except TypeError as error:
-            raise GqvaeError(f"no ids ({error}): give one list of them; `decode_batch` takes several") from error
+            raise GqvaeError(f"no ids ({error}): give one list of them") from error
 
 
 @lru_cache(maxsize=64)

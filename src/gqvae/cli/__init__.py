@@ -2,6 +2,14 @@
 
 Data goes to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + N stopped by
 signal N.
+
+app.py        what verbs share: options, reading and printing
+train.py      count, train, distill
+stream.py     encode, decode
+measure.py    evaluate, show
+prove.py      export, verify
+compare.py    reproduce, compare-quantizers, demo
+stopping.py   Ctrl-C and SIGTERM
 """
 
 import errno

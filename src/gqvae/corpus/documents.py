@@ -4,10 +4,9 @@ import codecs
 import tempfile
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 
 from gqvae.errors import GqvaeError
-from gqvae.files import reporting_os_errors
+from gqvae.files import reporting_os_errors, temporary_folder
 
 LONG = 1 << 24
 """Bytes from which on a document is long."""
@@ -21,7 +20,7 @@ class LongDocument:
     """
 
     def __init__(self) -> None:
-        with reporting_os_errors(Path(tempfile.gettempdir())):
+        with reporting_os_errors(temporary_folder()):
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         weakref.finalize(self, self._file.close)
         self._size = 0
@@ -31,7 +30,7 @@ class LongDocument:
         return self._size
 
     def append(self, data: bytes | bytearray) -> None:
-        with reporting_os_errors(Path(tempfile.gettempdir())):
+        with reporting_os_errors(temporary_folder()):
             self._size += self._file.write(data)
             self._file.flush()
 

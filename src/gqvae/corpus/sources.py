@@ -83,8 +83,14 @@ class Corpus:
 
     @classmethod
     def of_name(cls, named: Mapping[str, Any]) -> "Corpus":
-        """The inverse of `named`. Raises KeyError, TypeError, ValueError for what it would not give."""
-        return cls(tuple(map(str, named["inputs"])), named["separator"], named["field"], named["on_error"])
+        """The inverse of `named`. Raises KeyError, TypeError or ValueError for what that cannot give."""
+        inputs, separator, field, on_error = (named[key] for key in ("inputs", "separator", "field", "on_error"))
+        if not isinstance(inputs, list) or not all(isinstance(text, str) for text in (*inputs, separator or "", field)):
+            raise TypeError(f"a corpus of {inputs!r}, separator {separator!r}, field {field!r}")
+        try:
+            return cls(tuple(inputs), separator, field, on_error)
+        except GqvaeError as error:
+            raise ValueError(str(error)) from error
 
     def sources(self) -> list[str]:
         """The files behind the inputs: inputs in the order given, files within one input sorted by path."""
@@ -125,7 +131,7 @@ class Corpus:
 
 def unlike(named: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """`named` (`Corpus.named`) in words: its inputs, and what else of it is not so in `other`."""
-    changed = [f"{key} {value!r}" for key, value in named.items() if key != "inputs" and other.get(key) != value]
+    changed = [f"{key} {value!r}" for key, value in named.items() if key != "inputs" and other.get(key, value) != value]
     return ", ".join(named["inputs"]) + (f" ({', '.join(changed)})" if changed else "")
 
 

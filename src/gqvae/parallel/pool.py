@@ -9,7 +9,7 @@ import multiprocessing
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import Pipe, current_process
@@ -152,21 +152,26 @@ class _Child(_Here[_Item, _Result]):
     ) -> None:
         super().__init__(elsewhere.function, learner, children)
         self._unpack = elsewhere.unpack
-        its_items, self._items = Pipe(duplex=False)
-        self._results, its_results = Pipe(duplex=False)
-        _enlarge(self._items)
-        _enlarge(its_results)
         self._shelf, self._free = Shelf(_AHEAD), list(range(_AHEAD))
-        arguments = elsewhere.function, learner, self._shelf, its_items, its_results, (self._items, self._results)
-        self._process = _context().Process(target=serve, args=arguments, daemon=True)
         try:
-            self._process.start()
+            self._start(elsewhere.function, learner)
         except OSError as error:
-            self._let_go()
-            raise GqvaeError(f"a worker process cannot start ({error.strerror or error}): try fewer workers") from error
-        finally:
+            reason = error.strerror or error
+            raise GqvaeError(f"a worker process cannot start ({reason}): try fewer workers") from error
+
+    def _start(self, function: Callable[[_Item], Any], learner: Learner) -> None:
+        with ExitStack() as opened:  # and closed again where the process cannot start
+            opened.callback(self._shelf.close)
+            its_items, self._items = map(opened.enter_context, Pipe(duplex=False))
+            self._results, its_results = map(opened.enter_context, Pipe(duplex=False))
+            _enlarge(self._items)
+            _enlarge(its_results)
+            arguments = function, learner, self._shelf, its_items, its_results, (self._items, self._results)
+            self._process = _context().Process(target=serve, args=arguments, daemon=True)
+            self._process.start()
             its_items.close()  # so that, when it has died, nobody holds the other ends
             its_results.close()
+            opened.pop_all()
 
     def left(self) -> int:
         """How many items are not done yet."""
@@ -197,9 +202,6 @@ class _Child(_Here[_Item, _Result]):
     def end(self) -> None:
         self._process.kill()  # it has nothing to put in order
         self._process.join()
-        self._let_go()
-
-    def _let_go(self) -> None:
         self._items.close()
         self._results.close()
         self._shelf.close()

@@ -1,7 +1,6 @@
 """One cell, in a process of its own."""
 
 import os
-import shutil
 import sys
 import threading
 import traceback
@@ -56,8 +55,6 @@ def main(work: Work, folder: Path, key: str) -> None:
             os.dup2(log.fileno(), stream.fileno())
     try:
         space.keep(key, work.run(space, work.cell_of(space.settings(), key)))
-        if work.spent:
-            shutil.rmtree(space.cell(key) / work.spent, ignore_errors=True)
     except Exception as error:  # whatever it is, the report says it
         traceback.print_exc()
         message = str(error) if isinstance(error, GqvaeError) else f"{type(error).__name__}: {error}"

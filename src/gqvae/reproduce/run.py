@@ -35,9 +35,9 @@ def reproduce(
     fails later is named in the results.
     """
     space = Workspace(out)
+    if parallel:
+        read_parallel(parallel)  # what is wrong with it is told now
     with locked(out):
-        if parallel:
-            read_parallel(parallel)  # what is wrong with it is told now
         space.prepare(settings, named, documents, {PARALLEL: parallel})
         failures = run_cells(WORK, space, jobs or machine.cores())
         results = results_of(space, failures)

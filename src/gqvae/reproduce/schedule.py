@@ -4,6 +4,7 @@ A cell that fails is reported and does not sink the rest; what needed it is left
 same command: finished cells are not done again, and the training of a tokenizer continues from its last checkpoint.
 """
 
+import shutil
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
@@ -78,6 +79,9 @@ class _Schedule:
     def _ready(self) -> list[Cell]:
         """The next cells to start, as many as there is room for."""
         done = self.space.done()
+        if self.work.spent:
+            for key in done:
+                shutil.rmtree(self.space.cell(key) / self.work.spent, ignore_errors=True)
         planned = self.work.plan(self.settings, with_failures(done, self.failures))
         for cell in planned:  # needs come before what needs them
             if lost := next((need for need in cell.needs if need in self.failures), None):

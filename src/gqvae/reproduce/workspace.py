@@ -68,6 +68,8 @@ class Space(Generic[S]):
 
     def _check(self, settings: S, named: Mapping[str, Any], files: Mapping[str, Path | None]) -> None:
         begun = read_json(self.about)
+        if "corpus" not in begun:
+            raise GqvaeError(f"{self.about} is not of this version: give another folder")
         if named != begun["corpus"]:
             text = unlike(begun["corpus"], named)
             raise GqvaeError(f"{self.folder} was begun on {text}: give the same text, or another folder")

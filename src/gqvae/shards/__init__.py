@@ -14,7 +14,20 @@ writing.py   the files of one shard
 reading.py   shards -> ids
 """
 
-from gqvae.shards.encoding import encode_corpus
+from typing import TYPE_CHECKING, Any
+
 from gqvae.shards.reading import Shards
 
+if TYPE_CHECKING:
+    from gqvae.shards.encoding import encode_corpus as encode_corpus
+
 __all__ = ["Shards", "encode_corpus"]
+
+
+def __getattr__(name: str) -> Any:
+    """To read shards takes no tokenizer: what writes them is imported when it is asked for."""
+    if name != "encode_corpus":
+        raise AttributeError(f"module 'gqvae.shards' has no attribute {name!r}")
+    from gqvae.shards.encoding import encode_corpus
+
+    return encode_corpus
