@@ -177,6 +177,15 @@ def test_count_replaces_nothing_but_an_earlier_table(text_file: str, tmp_path: P
         assert (PretokenTable.load(table).provenance["bytes"] == len("words")) == (corpus == other)
 
 
+@pytest.mark.parametrize("verb", [["count"], ["export"]])
+def test_links_in_a_circle_are_no_crash(verb: list[str], tok: str, text_file: str, tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    given = text_file if verb == ["count"] else tok
+    result = call(*verb, given, "--out", str(tmp_path / "one" / "out"))
+    assert (result.status, "cannot write" in result.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     "verb", [["count"], ["encode", "tinystories-1024"], ["train"], ["reproduce"], ["compare-quantizers"]]
 )

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from gqvae.encoder.packed import pack
-from gqvae.encoder.processes import encode_in_processes
 from gqvae.errors import GqvaeError
 from gqvae.parallel import map_in_processes, pool
 from gqvae.parallel.shelf import PLACE_BYTES, Shelf
@@ -80,14 +78,6 @@ class Unreadable:
 
 def unspeakable_elsewhere(number: int) -> Any:
     return number if os.getpid() == HERE else Unspeakable()
-
-
-def ids_of(texts: list[str]) -> list[list[int]]:
-    return [[*map(ord, text)] for text in texts]
-
-
-def packed_of(texts: list[str]) -> list[bytes]:
-    return [pack(map(ord, text)) for text in texts]
 
 
 class Notes:
@@ -274,17 +264,6 @@ def test_children_have_what_is_in_memory_and_programs_need_no_guard() -> None:
     )
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
     assert told.stdout == "True\n"
-
-
-@pytest.mark.parametrize("without_numpy", [False, True])
-def test_ids_come_back_as_they_were(without_numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gqvae.encoder.packed._MANY", 1)
-    if without_numpy:
-        monkeypatch.setattr("gqvae.encoder.packed.find_spec", lambda _: None)
-    texts = ["", "one", "", "two and more", "\U0010ffff", *["x" * 9] * 20, ""] * 3
-    found = encode_in_processes(packed_of, texts, 2, 10)
-    assert found == ids_of(texts)
-    assert {type(id_) for ids in found for id_ in ids} == {int}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be orphaned")

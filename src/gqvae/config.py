@@ -51,6 +51,11 @@ class PretokenConfig:
         kind, _, size = (self.base or "").partition(":")
         return int(size) if kind == "words" and size.isascii() and size.isdecimal() and len(size) < 10 else None
 
+    @property
+    def given_base(self) -> str | None:
+        """The base, if it is there before the training."""
+        return self.base if self.words is None else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:

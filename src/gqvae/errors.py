@@ -5,7 +5,7 @@ _EXTRAS = {
     "formats": ("gguf", "google", "sentencepiece", "tiktoken"),  # google is protobuf
     "ray": ("ray",),
 }
-"""The extras other than `train`, and the packages that each is the one to bring."""
+"""Extras other than `train`, and the packages to install each for."""
 
 
 class GqvaeError(ValueError):

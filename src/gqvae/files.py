@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises GqvaeError for what the system refuses, inside the block too: a full disk, a folder without permission.
     """
     with reporting_os_errors(path):
-        path = Path(os.path.realpath(path))  # where a link leads to; `resolve` raises for a circle of them
+        path = behind_links(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own: a library that writes may put temporary files of its own beside the one it is given
         with scratch(path.parent, f".{path.name}.") as folder:
@@ -51,13 +51,18 @@ def replacing(path: Path) -> Iterator[Path]:
             sync(path.parent)
 
 
+def behind_links(path: Path) -> Path:
+    """Where a link leads to. `Path.resolve` raises RuntimeError for links in a circle before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; put it in the place of `path` when the block succeeds.
 
     The old folder is moved aside first and deleted last: a kill in between leaves both, under hidden names.
     """
-    path = path.resolve()  # where a link leads to
+    path = behind_links(path)
     with reporting_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new"))

@@ -62,7 +62,7 @@ class Run:
         if (folder / "config.json").exists():
             raise GqvaeError(f"{folder} already holds a run: continue it with --resume, or name another folder")
         settings = config.pretokens
-        base = load(settings.base) if settings.base is not None and settings.words is None else None
+        base = None if settings.given_base is None else load(settings.given_base)
         window = settings.window if settings.base is None else WHOLE
         kept = folder / "held_out.jsonl"
         with replacing(kept) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -205,8 +205,8 @@ class Run:
 
 def _digests(folder: Path, config: Config) -> dict[str, str]:
     """The hash of every file that is written before training starts; a base that is trained first is not one."""
-    given = config.pretokens.base is not None and config.pretokens.words is None
-    names = ["pretokens.parquet", "held_out.parquet", "held_out.jsonl", *(["base/gqvae.json"] if given else [])]
+    base = [] if config.pretokens.given_base is None else ["base/gqvae.json"]
+    names = ["pretokens.parquet", "held_out.parquet", "held_out.jsonl", *base]
     return {name: file_digest(folder / name) for name in names if (folder / name).is_file()}
 
 

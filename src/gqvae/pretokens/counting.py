@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from gqvae import machine
 from gqvae.corpus.documents import Document
-from gqvae.files import reporting_os_errors
+from gqvae.files import behind_links, reporting_os_errors
 from gqvae.patterns import compiled_pattern, cut
 from gqvae.pretokens.batches import Batches
 from gqvae.pretokens.pieces import Counts, count_pieces
@@ -62,7 +62,7 @@ class Counting:
         earlier table: it could be the text.
         """
         machine.spare_addresses()
-        path = path.resolve()  # where a link leads to
+        path = behind_links(path)
         refuse_others(path)
         with reporting_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
