@@ -1,14 +1,14 @@
 """Measure the portable exports of bundled tokenizers: `runs/portable.py [NAME ...]`.
 
 Each vocabulary is chosen on the documents its tokenizer learned from. Bytes per token of the tokenizer, the export (as
-`evaluate hf:FOLDER` loads it) and Hugging Face's BPE of as many ids, on the documents that all were kept from and, for
-TinyStories, on the validation file. Writes runs/results/portable.json and the exports in out/portable.
+`evaluate hf:FOLDER` loads it) and peers of as many ids, on the documents that all were kept from and, for TinyStories,
+on the validation file. Writes runs/results/portable.json and the exports in out/portable.
 """
 
 import argparse
 from typing import Any
 
-from remake import DATA, RESULTS, SECOND_TEXTS, documents, recipe
+from remake import DATA, PEERS, RESULTS, SECOND_TEXTS, SUPERWORD_PEERS, documents, recipe
 
 from gqvae.corpus import Corpus
 from gqvae.evaluation.metrics import compare, rate
@@ -17,7 +17,17 @@ from gqvae.export.portable import count, export_portable
 from gqvae.files import read_json, write_json
 from gqvae.names import load
 
-NAMES = ("tinystories-1024", "tinystories-4096", "wikipedia-8192", "code-8192", "multilingual-8192")
+NAMES = (
+    "tinystories-1024",
+    "tinystories-4096",
+    "wikipedia-8192",
+    "code-8192",
+    "multilingual-8192",
+    "tinystories-8192-superword",
+    "wikipedia-8192-superword",
+)
+KEEP = 0.97
+"""Share of the bytes per token without which there is nothing to measure."""
 SHARE = 0.05
 """Of the documents that the bundled tokenizers were kept from."""
 
@@ -36,9 +46,10 @@ def measure(name: str) -> dict[str, Any]:
     corpus, tokenizer = recipe(name)["corpus"], load(name)
     folder = f"out/portable/{name}"
     counts = count(documents(corpus, SHARE, held_out=False), tokenizer.pattern)
-    report = export_portable(tokenizer, folder, counts, documents(corpus, SHARE, held_out=True))
-    peer = train_peer(f"bpe:{tokenizer.vocab_size}", documents(corpus, SHARE, held_out=False))
-    contenders = [tokenizer, load_peer(f"hf:{folder}"), peer]
+    report = export_portable(tokenizer, folder, counts, documents(corpus, SHARE, held_out=True), keep=KEEP)
+    specs = [f"{kind}:{tokenizer.vocab_size}" for kind in (SUPERWORD_PEERS if "base" in recipe(name) else PEERS)]
+    peers = [train_peer(spec, documents(corpus, SHARE, held_out=False)) for spec in specs]
+    contenders = [tokenizer, load_peer(f"hf:{folder}"), *peers]
     result = {"report": report, "held_out": rate(compare(contenders, documents(corpus, SHARE, held_out=True)), 0)}
     if second := SECOND_TEXTS.get(corpus):
         result[second] = rate(compare(contenders, Corpus((str(DATA / second),)).documents()), 0)

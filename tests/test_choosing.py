@@ -1,46 +1,19 @@
 """The vocabulary of the portable export: strings that BPE reaches, chosen by what the text would cost without them."""
 
-import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from toys import TEXT, toy
+from toys import TEXT, merged_tokens, toy
 
-from gqvae.bpe import pair_of, segment
+from gqvae.bpe import pair_of
 from gqvae.errors import GqvaeError
-from gqvae.evaluation.peers import train_peer
 from gqvae.export import choosing
-from gqvae.export.choosing import choose, in_order, losses, train_bpe
-from gqvae.export.huggingface import unspell
+from gqvae.export.choosing import choose, in_order, losses
 from gqvae.export.portable import count, portable_bpe
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
 
 COUNTS = count([TEXT * 3, TEXT.upper(), "the rain, the girl, the little girl: the rain didn't stop"], "gpt2")
-
-
-def test_bpe_merges_the_most_frequent_first() -> None:
-    counts = {b"abab": 3, b"abc": 2, b"xx": 9, b"xxx": 1}
-    assert train_bpe(counts, 3) == [b"xx", b"ab", b"abab"]
-    assert train_bpe(counts, 9, allowed={b"ab", b"abc"}) == [b"ab", b"abc"]
-    assert train_bpe(counts, 2, avoid={b"xx"}) == [b"ab", b"abab"]
-
-
-def test_bpe_equals_hugging_faces(tmp_path: Path) -> None:
-    peer = train_peer("bpe:330", [TEXT])
-    (tmp_path / "tokenizer.json").write_text(peer._tokenizer.to_str())  # type: ignore[union-attr]
-    merges = json.loads(peer._tokenizer.to_str())["model"]["merges"]  # type: ignore[union-attr]
-    theirs = [unspell(left + right) for left, right in merges]
-    weights = count([TEXT], "gpt2")
-    ours = train_bpe(weights, len(theirs))
-    # they break ties otherwise: the same compression, not the same strings
-    assert tokens(ours, weights) == pytest.approx(tokens(theirs, weights), rel=0.02)
-
-
-def tokens(order: list[bytes], counts: "Counter[bytes]") -> int:
-    ranks = {token: rank for rank, token in enumerate(order)}
-    return sum(number * len(segment(piece, ranks)) for piece, number in counts.items())
 
 
 def test_the_loss_of_a_token_is_what_the_text_would_cost_more() -> None:
@@ -49,7 +22,7 @@ def test_the_loss_of_a_token_is_what_the_text_would_cost_more() -> None:
     loss = losses(counts, order)
     for token in (b"ain", b" rain"):  # no other is made of these
         without = [other for other in order if other != token]
-        assert loss[token] == tokens(without, counts) - tokens(order, counts)
+        assert loss[token] == merged_tokens(without, counts) - merged_tokens(order, counts)
 
 
 def test_the_order_is_that_of_what_is_spelled() -> None:

@@ -15,6 +15,7 @@ from gqvae.config import Config
 from gqvae.corpus import Corpus
 from gqvae.errors import GqvaeError
 from gqvae.export import export_huggingface
+from gqvae.export.portable import counted, export_portable
 from gqvae.learn import stacked
 from gqvae.learn.distill import distill
 from gqvae.learn.neural import NeuralTokenizer
@@ -141,6 +142,14 @@ def test_the_export_gives_the_same_ids(tokenizer: Tokenizer, corpus: Corpus, tmp
     for text in (*AWKWARD_TEXT, *documents):
         assert auto(text, split_special_tokens=True)["input_ids"] == tokenizer.encode(text)
         assert auto.decode(tokenizer.encode(text)) == text
+
+
+def test_the_portable_export_is_chosen_from_what_was_distilled(run: Run, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    pytest.importorskip("tiktoken")
+    counts = counted(run.folder.parent / "tokenizer")
+    assert counts
+    report = export_portable(tokenizer, tmp_path / "portable", counts, keep=0.9)
+    assert (report["ids_equal"], report["vocab_size"], report["whole_pretokens_only"]) == (True, SIZE, 0)
 
 
 def test_a_base_is_of_the_run_alone(corpus: Corpus, run: Run, base: Tokenizer, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
+from gqvae.bpe import segment
 from gqvae.patterns import split
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import Vocabulary
@@ -27,3 +29,9 @@ def toy(
     learned = tuple(ranked[: size - 256 - len(specials)])
     scores = [-9.0] * 256 + [math.log(counts[token] / counts.total()) for token in learned]
     return Tokenizer(Vocabulary(learned, specials), scores, pattern, "toy", {"seed": 0})
+
+
+def merged_tokens(order: Sequence[bytes], counts: Mapping[bytes, int]) -> int:
+    """Tokens that BPE by the ranks `order` makes of pretokens that occur so often."""
+    ranks = {token: rank for rank, token in enumerate(order)}
+    return sum(number * len(segment(piece, ranks)) for piece, number in counts.items())

@@ -7,6 +7,7 @@ huggingface.py, portable.py, tiktoken.py, sentencepiece.py, gguf.py   the format
 parity.py    the proof, and a folder that appears when it holds
 again.py     the proof once more, later
 choosing.py  the vocabulary of a portable export
+merging.py   byte-pair encoding, trained
 chat.py      what transformers is told beside the ids
 """
 

@@ -11,19 +11,14 @@ rest. The choice is by pruning, like Unigram's (Kudo 2018, arXiv 1804.10959):
    of the least loss go, a few at a time. Learned strings are preferred: their loss counts more (`PREFERENCE`).
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from gqvae.bpe import Pair, merges, pair_of
+from gqvae.bpe import merges, pair_of
 from gqvae.errors import GqvaeError
+from gqvae.export.merging import Counts, train_bpe
 from gqvae.vocabulary import MAX_TOKEN_BYTES
-
-Counts = Mapping[bytes, int]
-"""Pretokens and how often they occur."""
 
 
 class Spelling(NamedTuple):
@@ -121,98 +116,3 @@ def in_order(counts: Counts, tokens: Collection[bytes]) -> list[bytes]:
     made = train_bpe(rest, len(tokens), tokens)
     others = set(tokens) - set(made)
     return made + sorted(others, key=lambda token: (len(token), -counts.get(token, 0), token))
-
-
-def train_bpe(
-    counts: Counts, most: int, allowed: Collection[bytes] | None = None, avoid: Collection[bytes] = ()
-) -> list[bytes]:
-    """The first `most` strings that BPE makes, the most frequent pair first, ties by bytes.
-
-    Args:
-        allowed: the only strings it may make; None for any.
-        avoid: strings it must not make.
-    """
-    return [left + right for left, right in _Training(counts, allowed, avoid).pairs(most)]
-
-
-class _Training:
-    """Pretokens as they are merged, and how often each pair of neighbours occurs."""
-
-    def __init__(self, counts: Counts, allowed: Collection[bytes] | None, avoid: Collection[bytes]) -> None:
-        self._allowed, self._avoid = allowed, avoid
-        self._words = [[piece[at : at + 1] for at in range(len(piece))] for piece in counts]
-        self._counts = list(counts.values())
-        self._frequency = Counter[Pair]()
-        self._places: dict[Pair, set[int]] = defaultdict(set)
-        for number, (word, count) in enumerate(zip(self._words, self._counts, strict=True)):
-            for pair in pairwise(word):
-                self._frequency[pair] += count
-                self._places[pair].add(number)
-        self._queue = [(-count, pair) for pair, count in self._frequency.items() if self._may_make(pair)]
-        heapify(self._queue)
-
-    def pairs(self, most: int) -> Iterator[Pair]:
-        made: set[bytes] = set()
-        while self._queue and len(made) < most:
-            count, pair = heappop(self._queue)
-            token = pair[0] + pair[1]
-            if self._frequency[pair] != -count or token in made:  # the count has changed, or this is no new string
-                continue
-            made.add(token)
-            yield pair
-            self._merge(pair, token)
-
-    def _merge(self, pair: Pair, token: bytes) -> None:
-        change = Counter[Pair]()
-        for number in self._places.pop(pair):
-            word, count = self._words[number], self._counts[number]
-            sites = list(_sites(word, pair))
-            if not sites:  # it was there once
-                continue
-            around = slice(max(sites[0] - 1, 0), sites[-1] + 3)  # the other pairs of the word stay
-            merged = _merged(word[around], pair, token)
-            for other in pairwise(word[around]):
-                change[other] -= count
-            for other in pairwise(merged):
-                change[other] += count
-                self._places[other].add(number)
-            word[around] = merged
-        del change[pair], self._frequency[pair]
-        for other, by in change.items():
-            self._frequency[other] += by
-            if by and self._frequency[other] > 0 and self._may_make(other):
-                heappush(self._queue, (-self._frequency[other], other))
-
-    def _may_make(self, pair: Pair) -> bool:
-        token = pair[0] + pair[1]
-        return (self._allowed is None or token in self._allowed) and token not in self._avoid
-
-
-def _sites(word: list[bytes], pair: Pair) -> Iterator[int]:
-    """Where `pair` is in `word`, from the left, without overlaps."""
-    left, right = pair
-    at = 0
-    with suppress(ValueError):  # there is none any more
-        while True:
-            at = word.index(left, at, -1)
-            if word[at + 1] == right:
-                yield at
-                at += 1
-            at += 1
-
-
-def _merged(word: Sequence[bytes], pair: Pair, token: bytes) -> list[bytes]:
-    """`word` with the pair merged wherever it stands, from the left.
-
-    >>> _merged([b"a", b"a", b"a", b"b"], (b"a", b"a"), b"aa")
-    [b'aa', b'a', b'b']
-    """
-    result: list[bytes] = []
-    pending = False  # whether the last of `result` may be the left one of the pair
-    for part in word:
-        if pending and part == pair[1]:
-            result[-1], pending = token, False
-        else:
-            result.append(part)
-            pending = part == pair[0]
-    return result

@@ -15,7 +15,7 @@ from gqvae.artifact import FILE_NAME
 from gqvae.bpe import BPETokenizer
 from gqvae.errors import GqvaeError
 from gqvae.export.chat import Settings
-from gqvae.export.choosing import Counts, choose, train_bpe
+from gqvae.export.choosing import choose
 from gqvae.export.huggingface import (
     NOTE,
     build_huggingface,
@@ -24,10 +24,11 @@ from gqvae.export.huggingface import (
     with_specials,
     write_huggingface,
 )  # fmt: skip
+from gqvae.export.merging import Counts, train_bpe, train_superbpe
 from gqvae.export.parity import Proof, write_export
 from gqvae.export.tiktoken import gigatoken_runtimes, tiktoken_runtimes, write_tiktoken
 from gqvae.files import read_json
-from gqvae.patterns import PATTERNS, cut, split_text
+from gqvae.patterns import PATTERNS, begins_at_words, cut, split_text
 from gqvae.tokenizer import Tokenizer
 from gqvae.vocabulary import BYTES, Vocabulary
 
@@ -48,9 +49,12 @@ MOST_PRETOKENS = 200_000
 def portable_bpe(tokenizer: Tokenizer, counts: Counts, merges_only: bool = False) -> BPETokenizer:
     """A BPE with as many ids as `tokenizer`, the same pattern and special tokens.
 
+    Across words learned strings play no part in it: whole sentences are too few to need no merges, and preferring the
+    strings, or pruning more of them, compressed no better.
+
     Args:
         counts: pretokens of text like that which the tokenizer learned from, and how often they occur.
-        merges_only: no id for whole words alone. Learned strings then play no part: it is a plain BPE.
+        merges_only: no id for whole words alone. Learned strings then play no part either: it is a plain BPE.
 
     Raises GqvaeError for a tokenizer without pretokens, and for too little text.
     """
@@ -58,12 +62,14 @@ def portable_bpe(tokenizer: Tokenizer, counts: Counts, merges_only: bool = False
         raise GqvaeError("portable needs pretokens, as merges are chosen by counting them: not pattern 'none'")
     size, avoid = len(tokenizer.vocabulary.learned), {name.encode() for name in tokenizer.vocabulary.specials}
     frequent = _most_frequent(counts)
-    if merges_only:
+    if not begins_at_words(tokenizer.pattern):
+        learned = train_superbpe(frequent, size, avoid)
+    elif merges_only:
         learned = train_bpe(frequent, size, avoid=avoid)
-        if len(learned) < size:
-            raise GqvaeError(f"the text gives {len(learned)} merges, not {size}: give more of it")
     else:
         learned = choose(frequent, tokenizer.vocabulary.learned, size, avoid)
+    if len(learned) < size:
+        raise GqvaeError(f"the text gives {len(learned)} merges, not {size}: give more of it")
     vocabulary = Vocabulary(tuple(learned), tokenizer.vocabulary.specials)
     return BPETokenizer(vocabulary, tokenizer.pattern, f"{tokenizer.name}-portable")
 
