@@ -13,7 +13,7 @@ import pytest
 import gqvae
 
 PACKAGE = Path(gqvae.__file__).parent
-TORCH = {"torch", "lightning", "transformers", "vector_quantize_pytorch"}
+TORCH = {"torch", "lightning_fabric", "transformers", "vector_quantize_pytorch"}
 HEAVY = TORCH | {"datasets", "matplotlib", "numpy", "pyarrow"}
 # What no module outside these packages imports at its top. The demo drives the training, but imports it late.
 TRAINS = ("gqvae.learn", "gqvae.reproduce", "gqvae.zoo")

@@ -15,8 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed
 
 from gqvae.config import TrainingConfig
