@@ -49,8 +49,8 @@ MOST_PRETOKENS = 200_000
 def portable_bpe(tokenizer: Tokenizer, counts: Counts, merges_only: bool = False) -> BPETokenizer:
     """A BPE with as many ids as `tokenizer`, the same pattern and special tokens.
 
-    Across words learned strings play no part in it: whole sentences are too few to need no merges, and preferring the
-    strings, or pruning more of them, compressed no better.
+    Across words learned strings play no part: few tokens are whole sentences, so merges have to make nearly all, and
+    choosing by the learned strings compressed no better than merging what is frequent (docs/log.md).
 
     Args:
         counts: pretokens of text like that which the tokenizer learned from, and how often they occur.
